@@ -1,0 +1,1 @@
+"""What is computed: one pure logic per file, and the Faust wiring."""

@@ -1,0 +1,1 @@
+"""How results are read: the command line, later REST and WebSocket."""

@@ -1,0 +1,1 @@
+"""Solidity contracts and the simulator that makes activity on a local chain."""

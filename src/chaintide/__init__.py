@@ -1,0 +1,1 @@
+"""Real-time streaming analytics over chain events and market feeds."""

@@ -1,0 +1,1 @@
+"""What flows: records, topics, codec, errors and the shells that fill topics."""

@@ -1,0 +1,1 @@
+"""The shells that read venues into topics, and the pure parsers they use."""

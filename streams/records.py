@@ -1,0 +1,150 @@
+"""Every message that crosses a topic, as an immutable value.
+
+Times are integers since the Unix epoch, in microseconds (``_us``) where a venue's order
+matters and milliseconds (``_ms``) elsewhere. Prices and sizes are exact: a scaled integer
+``n`` at scale ``s`` means ``n / 10**s``; in candles and single trades they are decimal strings.
+"""
+
+from typing import Literal, NewType
+
+import msgspec
+
+from chaintide.streams.intervals import Interval
+
+Market = NewType("Market", str)
+Side = Literal["buy", "sell"]
+Status = Literal["open", "closed", "corrected", "final"]
+Fill = Literal["traded", "carry"]
+
+SCHEMA_VERSION = 1
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True, tag="trade"):
+    """One execution at one price, as other producers may write it, one to a message."""
+
+    market: Market
+    time_us: int
+    price: str
+    size: str
+    trade_id: int | str | None = None
+    side: Side | None = None
+    trader: str | None = None
+    v: int = SCHEMA_VERSION
+
+
+class TradeBatch(msgspec.Struct, frozen=True, kw_only=True, tag="trades"):
+    """Many trades of one market, column by column; row ``i`` is one trade.
+
+    ``ids``, ``times_us``, ``prices`` and ``sizes`` have the same length as ``sides``, whose
+    characters are ``b`` (taker bought), ``s`` (taker sold) or ``?``. Prices are integers at
+    ``price_scale``, sizes at ``size_scale``.
+    """
+
+    market: Market
+    price_scale: int
+    size_scale: int
+    ids: list[int]
+    times_us: list[int]
+    prices: list[int]
+    sizes: list[int]
+    sides: str
+    traders: list[str] | None = None
+    ingest_time_ms: int = 0
+    v: int = SCHEMA_VERSION
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    """A promise: every trade of ``venue`` before ``time_us`` has been written to this partition.
+
+    With ``market`` the promise is for that market alone. It moves the watermark, so a quiet
+    market closes its candles without a next trade.
+    """
+
+    venue: str
+    time_us: int
+    market: Market | None = None
+    v: int = SCHEMA_VERSION
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap"):
+    """The feed of ``market`` missed trades in ``[from_us, to_us)``; ``filled`` once backfilled."""
+
+    market: Market
+    from_us: int
+    to_us: int
+    reason: str
+    filled: bool = False
+    v: int = SCHEMA_VERSION
+
+
+TradeMessage = TradeBatch | Trade | Heartbeat | Gap
+
+
+class Candle(msgspec.Struct, frozen=True, kw_only=True):
+    """Open, high, low, close and volume of ``[open_time_ms, close_time_ms)``.
+
+    ``revision`` is 0 while open, 1 when closed, and one more with every correction. The same
+    (revision, status) from 1 on is always byte-identical. ``updated_ms`` is event time.
+    """
+
+    market: Market
+    interval: Interval
+    open_time_ms: int
+    close_time_ms: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    vwap: str | None
+    taker_buy_volume: str
+    trades: int
+    first_trade_id: int | None
+    last_trade_id: int | None
+    status: Status
+    revision: int
+    complete: bool
+    fill: Fill
+    updated_ms: int
+
+
+class CandleBatch(msgspec.Struct, frozen=True, kw_only=True, tag="candles"):
+    """The candles of one market that one step of the agent changed, and its gaps if they changed.
+
+    ``generation`` and ``offset`` say which owner of the partition wrote it after which input:
+    of two writers the higher pair wins.
+    """
+
+    market: Market
+    generation: int
+    offset: int
+    candles: list[Candle]
+    gaps: list[Gap] = []
+    v: int = SCHEMA_VERSION
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, tag="dead-letter"):
+    """A record that cannot be understood, kept with its coordinates and reason."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    key: str
+    value: str
+    v: int = SCHEMA_VERSION
+
+
+class Late(msgspec.Struct, frozen=True, kw_only=True, tag="late"):
+    """Trades refused because their candle was already final."""
+
+    trades: TradeBatch
+    late_by_ms: int
+    topic: str
+    partition: int
+    offset: int
+    v: int = SCHEMA_VERSION
