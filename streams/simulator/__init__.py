@@ -1,0 +1,1 @@
+"""A local exchange that trades, speaks Kraken's protocol and fails on request."""
