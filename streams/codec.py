@@ -7,18 +7,17 @@ import msgspec
 
 from chaintide.streams import decimals
 from chaintide.streams.errors import BadRecordError
-from chaintide.streams.records import SCHEMA_VERSION, Trade, TradeBatch, TradeMessage
+from chaintide.streams.records import SCHEMA_VERSION, Trade, TradeBatch, TradeInput, TradeMessage
 
 MAX_TRADES: Final = 10_000
 MAX_FUTURE_US: Final = 5_000_000
-_MAX_TIME_US: Final = 10**16  # the year 2286
 _T = TypeVar("_T")
 _messages: Final = msgspec.json.Decoder(TradeMessage)
 _untagged: Final = msgspec.json.Decoder(Trade)
 encode: Final = msgspec.json.Encoder().encode
 
 
-def decode_trades(value: bytes) -> TradeMessage:
+def decode_trades(value: bytes) -> TradeInput:
     """Return the message of the trades topic in ``value``; one trade becomes a batch of one.
 
     A single trade may leave out its ``type``.
@@ -26,6 +25,7 @@ def decode_trades(value: bytes) -> TradeMessage:
     Raises:
         BadRecordError: If it is malformed, of a newer schema, or holds an impossible trade.
     """
+    message: TradeMessage
     try:
         message = _messages.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -54,10 +54,10 @@ def decode(decoder: "msgspec.json.Decoder[_T]", value: bytes) -> _T:
 
 
 def check(batch: TradeBatch) -> None:
-    """Check what the types cannot say.
+    """Check what the types cannot say of the batch as a whole.
 
     Raises:
-        BadRecordError: Naming the first row at fault.
+        BadRecordError: If its columns do not fit together.
     """
     n = len(batch.ids)
     columns = (batch.times_us, batch.prices, batch.sizes, batch.sides)
@@ -68,13 +68,36 @@ def check(batch: TradeBatch) -> None:
     scales = (batch.price_scale, batch.size_scale)
     if min(scales) < 0 or max(scales) > decimals.MAX_SCALE:
         raise BadRecordError(f"scale not in 0..{decimals.MAX_SCALE}")
-    for name, column in (("price", batch.prices), ("size", batch.sizes)):
-        if min(column) <= 0:
-            raise BadRecordError(f"{name} of trade {batch.ids[column.index(min(column))]} is not > 0")
-    if min(batch.times_us) < 0 or max(batch.times_us) > _MAX_TIME_US:
-        raise BadRecordError("time_us is not a time in microseconds")
     if ":" not in batch.market:
         raise BadRecordError(f"market {batch.market!r} is not venue:SYMBOL")
+
+
+def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
+    """Return the places of impossible trades in ``batch``, each with its reason.
+
+    >>> trade = Trade(market="kraken:BTC-USD", time_us=9_000_000, price="-1", size="3")
+    >>> faults(batch_of_one(trade), now_ms=0)
+    {0: 'price is not above 0'}
+    """
+    latest_us = now_ms * 1000 + MAX_FUTURE_US
+    if (
+        min(batch.prices) > 0
+        and min(batch.sizes) > 0
+        and min(batch.ids) >= 0
+        and min(batch.times_us) >= 0
+        and max(batch.times_us) <= latest_us
+    ):
+        return {}
+    found = {row: "time is before 1970" for row, t in enumerate(batch.times_us) if t < 0}
+    found |= {
+        row: f"time is {(t - now_ms * 1000) / 1e6:.0f} s in the future"
+        for row, t in enumerate(batch.times_us)
+        if t > latest_us
+    }
+    found |= {row: "trade id is below 0" for row, n in enumerate(batch.ids) if n < 0}
+    found |= {row: "size is not above 0" for row, n in enumerate(batch.sizes) if n <= 0}
+    found |= {row: "price is not above 0" for row, n in enumerate(batch.prices) if n <= 0}
+    return dict(sorted(found.items()))
 
 
 def batch_of_one(trade: Trade) -> TradeBatch:

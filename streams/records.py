@@ -80,7 +80,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap"):
     v: int = SCHEMA_VERSION
 
 
-TradeMessage = TradeBatch | Trade | Heartbeat | Gap
+TradeInput = TradeBatch | Heartbeat | Gap
+TradeMessage = TradeInput | Trade
 
 
 class Candle(msgspec.Struct, frozen=True, kw_only=True):

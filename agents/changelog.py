@@ -1,0 +1,108 @@
+"""How the state of a partition is written to the changelog and rebuilt from it.
+
+One hot record per market holds everything that changes, so it changes in one atomic write.
+Frozen windows have records of their own, written before the hot record that no longer holds
+them. Every record carries the generation of its writer: on recovery the highest (generation,
+offset) of a key wins, so a stale owner's late write does not.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from chaintide.agents.candles import Book, CandleLogic, Rules
+from chaintide.agents.shelf import Shelf
+from chaintide.agents.windows import Window
+from chaintide.streams.records import Market
+
+Entry = tuple[bytes, bytes | None]
+_SEPARATOR = b"|"
+
+
+class Hot(msgspec.Struct, array_like=True, frozen=True):
+    """A market's state after the input at ``offset`` was applied."""
+
+    generation: int
+    offset: int
+    book: Book
+    windows: list[list[Window]]
+
+
+class Cold(msgspec.Struct, array_like=True, frozen=True):
+    """One frozen window."""
+
+    generation: int
+    offset: int
+    window: msgspec.Raw
+
+
+_Record = TypeVar("_Record", Hot, Cold)
+_encode = msgspec.json.Encoder().encode
+_hot = msgspec.json.Decoder(Hot)
+_cold = msgspec.json.Decoder(Cold)
+
+
+def entries(logic: CandleLogic, generation: int, offset: int) -> list[Entry]:
+    """Return the records that bring the changelog up to ``offset``, in the order to write."""
+    shelf, market = logic.shelf, logic.market
+    written: list[Entry] = []
+    for level, open_us, window in shelf.freeze(logic.book.closed_us):
+        cold = Cold(generation, offset, msgspec.Raw(window))
+        written.append((_cold_key(market, level, open_us), _encode(cold)))
+    windows = [list(hot.values()) for hot in shelf.hot]
+    written.append((market.encode(), _encode(Hot(generation, offset, logic.book, windows))))
+    written += [(_cold_key(market, *gone), None) for gone in shelf.dropped()]
+    return written
+
+
+class Recovery:
+    """The changelog of one partition, read from its beginning."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._hot: dict[Market, Hot] = {}
+        self._cold: dict[Market, dict[tuple[int, int], Cold]] = {}
+
+    def on_entry(self, key: bytes, value: bytes | None) -> None:
+        """Take in the next record."""
+        name, _, place = key.partition(_SEPARATOR)
+        market = Market(name.decode())
+        if place:
+            level, open_us = map(int, place.split(_SEPARATOR))
+            shelf = self._cold.setdefault(market, {})
+            if value is None:
+                shelf.pop((level, open_us), None)
+            else:
+                cold = _cold.decode(value)
+                self._see(cold.generation)
+                shelf[level, open_us] = _newer(shelf.get((level, open_us)), cold)
+        elif value is not None:
+            hot = _hot.decode(value)
+            self._see(hot.generation)
+            self._hot[market] = _newer(self._hot.get(market), hot)
+
+    def _see(self, generation: int) -> None:
+        self.generation = max(self.generation, generation)
+
+    def markets(self, rules: Rules) -> Iterable[tuple[CandleLogic, int]]:
+        """Yield every market's logic and the offset of the last input it has applied."""
+        for market, hot in self._hot.items():
+            shelf = Shelf()
+            for level, windows in enumerate(hot.windows):
+                shelf.hot[level] = {window.open_us: window for window in windows}
+            for (level, open_us), cold in self._cold.get(market, {}).items():
+                is_wanted = hot.book.final_us[level] <= open_us < hot.book.closed_us[level]
+                if is_wanted and open_us not in shelf.hot[level]:
+                    shelf.frozen[level][open_us] = bytes(cold.window)
+            yield CandleLogic(market, rules, hot.book, shelf), hot.offset
+
+
+def _newer(old: _Record | None, new: _Record) -> _Record:
+    return (
+        new if old is None or (old.generation, old.offset) <= (new.generation, new.offset) else old
+    )
+
+
+def _cold_key(market: Market, level: int, open_us: int) -> bytes:
+    return f"{market}|{level}|{open_us}".encode()

@@ -1,0 +1,179 @@
+"""One partition of trades: every market in it, and which inputs they have applied."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from chaintide.agents.bars import rows
+from chaintide.agents.candles import Book, CandleLogic, Rules
+from chaintide.agents.changelog import Entry, Recovery, entries
+from chaintide.agents.shelf import Shelf
+from chaintide.streams import codec
+from chaintide.streams.errors import BadRecordError
+from chaintide.streams.records import (
+    CandleBatch,
+    DeadLetter,
+    Gap,
+    Heartbeat,
+    Late,
+    Market,
+    TradeBatch,
+)
+from chaintide.streams.topics import TRADES
+
+MAX_MARKETS = 10_000
+MAX_QUOTED_BYTES = 65_536
+
+
+class Input(msgspec.Struct, frozen=True):
+    """One message of the trades topic; ``time_ms`` is when the broker got it."""
+
+    partition: int
+    offset: int
+    time_ms: int
+    key: bytes
+    value: bytes
+
+
+Refused = DeadLetter | Late
+
+
+class PartitionLogic:
+    """Routes the messages of one partition to its markets, each message once.
+
+    ``offset`` is that of the last message applied; markets remember it with their state, so a
+    message that is delivered again changes nothing.
+    """
+
+    def __init__(self, rules: Rules, recovery: Recovery) -> None:
+        self.rules = rules
+        self.generation = recovery.generation + 1
+        self.offset = -1
+        self.trades = 0
+        self._markets: dict[Market, CandleLogic] = {}
+        self._applied: dict[Market, int] = {}
+        self._venues: dict[str, list[CandleLogic]] = {}
+        self._changed: dict[Market, CandleLogic] = {}
+        self._unsaved: dict[Market, CandleLogic] = {}
+        for logic, offset in recovery.markets(rules):
+            self._add(logic)
+            self._applied[logic.market] = offset
+
+    def restart(self) -> None:
+        """Take offsets from 0 again: the topic was made anew. Known trades still count once."""
+        self._applied = dict.fromkeys(self._applied, -1)
+
+    @property
+    def applied(self) -> int:
+        """Return the highest offset any market has applied, or -1."""
+        return max(self._applied.values(), default=-1)
+
+    def on_input(self, message: Input) -> list[Refused]:
+        """Apply one message and return what could not be used of it, with its coordinates."""
+        self.offset = message.offset
+        try:
+            record = codec.decode_trades(message.value)
+            match record:
+                case TradeBatch():
+                    return self._on_trades(record, message)
+                case Heartbeat():
+                    self._on_heartbeat(record, message)
+                case Gap():
+                    self._on_gap(record, message)
+        except BadRecordError as error:
+            return [_dead_letter(message, error.reason, message.value)]
+        return []
+
+    def _on_trades(self, batch: TradeBatch, message: Input) -> list[Refused]:
+        refused: list[Refused] = []
+        bad = codec.faults(batch, message.time_ms)
+        for row, reason in bad.items():
+            text = f"trade {batch.ids[row]} of {batch.market}: {reason}"
+            refused.append(_dead_letter(message, text, codec.encode(rows(batch, [row]))))
+        if bad:
+            batch = rows(batch, [row for row in range(len(batch)) if row not in bad])
+        if not len(batch):
+            return refused
+        logic = self._logic(batch.market)
+        if message.offset <= self._applied.get(batch.market, -1):
+            return refused
+        self.trades += len(batch)
+        refused += [_late(late, logic, message) for late in logic.on_trades(batch)]
+        self._changed[batch.market] = self._unsaved[batch.market] = logic
+        return refused
+
+    def _on_heartbeat(self, heartbeat: Heartbeat, message: Input) -> None:
+        if heartbeat.time_us > message.time_ms * 1000 + codec.MAX_FUTURE_US:
+            raise BadRecordError("heartbeat from the future")
+        for logic in self._venues.get(heartbeat.venue, ()):
+            is_meant = heartbeat.market in {None, logic.market}
+            if is_meant and message.offset > self._applied.get(logic.market, -1):
+                logic.on_heartbeat(heartbeat.time_us)
+                if logic.is_dirty:
+                    self._changed[logic.market] = self._unsaved[logic.market] = logic
+
+    def _on_gap(self, gap: Gap, message: Input) -> None:
+        if gap.to_us <= gap.from_us:
+            raise BadRecordError("gap ends before it begins")
+        if message.offset > self._applied.get(gap.market, -1):
+            logic = self._logic(gap.market)
+            logic.on_gap(gap)
+            self._changed[gap.market] = self._unsaved[gap.market] = logic
+
+    def drain(self) -> list[CandleBatch]:
+        """Return what changed since the last call, one record a market."""
+        changed, self._changed = self._changed, {}
+        drained = []
+        for market, logic in changed.items():
+            candles, gaps = logic.drain()
+            drained.append(
+                CandleBatch(
+                    market=market,
+                    generation=self.generation,
+                    offset=self.offset,
+                    candles=candles,
+                    gaps=gaps,
+                )
+            )
+        return drained
+
+    def checkpoint(self) -> Iterable[Entry]:
+        """Yield the changelog records that make everything applied so far durable."""
+        unsaved, self._unsaved = self._unsaved, {}
+        for market, logic in unsaved.items():
+            self._applied[market] = self.offset
+            yield from entries(logic, self.generation, self.offset)
+
+    def _logic(self, market: Market) -> CandleLogic:
+        logic = self._markets.get(market)
+        if logic is None:
+            if len(self._markets) >= MAX_MARKETS:
+                raise BadRecordError(f"more than {MAX_MARKETS} markets in one partition")
+            logic = self._add(CandleLogic(market, self.rules, Book(), Shelf()))
+        return logic
+
+    def _add(self, logic: CandleLogic) -> CandleLogic:
+        self._markets[logic.market] = logic
+        self._venues.setdefault(logic.market.partition(":")[0], []).append(logic)
+        return logic
+
+
+def _dead_letter(message: Input, reason: str, value: bytes) -> DeadLetter:
+    return DeadLetter(
+        topic=TRADES.name,
+        partition=message.partition,
+        offset=message.offset,
+        reason=reason,
+        key=message.key.decode(errors="backslashreplace"),
+        value=value[:MAX_QUOTED_BYTES].decode(errors="backslashreplace"),
+    )
+
+
+def _late(trades: TradeBatch, logic: CandleLogic, message: Input) -> Late:
+    return Late(
+        trades=trades,
+        late_by_ms=(logic.book.watermark_us - min(trades.times_us)) // 1000,
+        topic=TRADES.name,
+        partition=message.partition,
+        offset=message.offset,
+    )
