@@ -1,0 +1,186 @@
+"""The Faust worker: reads trades, keeps one shard per partition, writes candles."""
+
+import asyncio
+from typing import Any
+
+import faust
+import msgspec
+import structlog
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+
+from chaintide.agents.candles import Rules
+from chaintide.agents.partition import Input
+from chaintide.agents.recovery import recover
+from chaintide.agents.shard import Shard
+from chaintide.streams.errors import FatalError
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.topics import TRADES
+
+log = structlog.get_logger()
+
+EMIT_EVERY_S = 0.01
+EMIT_SHARE = 0.15  # of the time: emits are spaced so that they take no more of it
+FLUSH_EVERY_S = 0.5
+MAX_UNACKED = 2_000
+STALL_S = 60.0
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker needs to know."""
+
+    kafka: KafkaConfig
+    instance: str
+    partitions: int
+    rules: Rules = Rules()
+    group: str = "chaintide-candles"
+
+
+class CandleWorker:
+    """The shell around the shards: when they emit, flush, recover and are given up."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.app = _app(config)
+        self.shards: dict[int, Shard] = {}
+        self._producer: AIOKafkaProducer | None = None
+        self._next_emit = self._next_flush = 0.0
+        topic = self.app.topic(
+            TRADES.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            partitions=config.partitions,
+        )
+        self.app.agent(topic, name="candles")(self._fold)
+        self.app.timer(EMIT_EVERY_S, name="emit")(self._tick)
+        self.app.timer(STALL_S / 6, name="watchdog")(self._watch)
+        self.app.on_partitions_revoked.connect(self._revoked, weak=False)
+        self.app.on_before_shutdown.connect(self._shutdown, weak=False)
+        self._progress: dict[int, tuple[int, float]] = {}
+
+    async def _fold(self, stream: Any) -> None:  # noqa: ANN401  Faust's streams have no public type
+        async for event in stream.noack().events():
+            try:
+                await self._on_event(event)
+            except Exception as error:
+                await self.app.crash(error)
+                raise
+
+    async def _on_event(self, event: Any) -> None:  # noqa: ANN401
+        message = event.message
+        shard = self.shards.get(message.partition) or await self._open(message.partition)
+        shard.apply(
+            Input(
+                message.partition,
+                message.offset,
+                int(message.timestamp * 1000),
+                message.key or b"",
+                message.value,
+            ),
+            event,
+        )
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_emit or shard.unacked >= MAX_UNACKED:
+            await self._write(now)
+            await asyncio.sleep(0)
+
+    async def _open(self, partition: int) -> Shard:
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                **self.config.kafka.client_options(),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=2,
+                max_batch_size=1 << 18,
+                max_request_size=8 << 20,
+                request_timeout_ms=30_000,
+            )
+            await self._producer.start()
+        logic = await recover(self.config.kafka, partition, self.config.rules)
+        shard = self.shards[partition] = Shard(partition, logic, self._producer)
+        return shard
+
+    async def _tick(self) -> None:
+        try:
+            await self._write(asyncio.get_running_loop().time())
+        except Exception as error:
+            await self.app.crash(error)
+
+    async def _write(self, now: float) -> None:
+        """Flush if it is time to, or emit if it is time to."""
+        loop = asyncio.get_running_loop()
+        shards = list(self.shards.values())
+        if now >= self._next_flush or any(shard.unacked >= MAX_UNACKED for shard in shards):
+            self._next_flush = now + FLUSH_EVERY_S
+            for shard in shards:
+                await shard.flush()
+        elif now >= self._next_emit:
+            for shard in shards:
+                await shard.emit()
+        else:
+            return
+        cost = loop.time() - now
+        self._next_emit = loop.time() + max(EMIT_EVERY_S, cost / EMIT_SHARE)
+
+    async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:  # noqa: ANN401
+        for tp in revoked:
+            if (shard := self.shards.pop(tp.partition, None)) is not None:
+                self._progress.pop(tp.partition, None)
+                await shard.flush()
+
+    async def _shutdown(self, _app: Any, **_: Any) -> None:  # noqa: ANN401
+        for shard in self.shards.values():
+            await shard.flush()
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def _watch(self) -> None:
+        """Crash if there is something to read and nothing has been applied for a minute."""
+        now = asyncio.get_running_loop().time()
+        for tp in self.app.consumer.assignment():
+            if tp.topic != TRADES.name:
+                continue
+            shard = self.shards.get(tp.partition)
+            applied = shard.logic.offset if shard else -1
+            last, since = self._progress.get(tp.partition, (-2, now))
+            if applied != last:
+                since = now
+            self._progress[tp.partition] = (applied, since)
+            has_lag = (self.app.consumer.highwater(tp) or 0) - 1 > applied
+            if has_lag and now - since > STALL_S:
+                text = (
+                    f"no progress for {STALL_S:.0f} s (partition={tp.partition} offset={applied})"
+                )
+                await self.app.crash(FatalError(text))
+
+
+def _app(config: WorkerConfig) -> faust.App:
+    options = config.kafka.faust_options()
+    if sasl := config.kafka.sasl_options():
+        options["broker_credentials"] = faust.SASLCredentials(**sasl)
+    return faust.App(
+        config.group,
+        store="memory://",
+        topic_partitions=config.partitions,
+        web_enabled=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4_096,
+        cython_optimizations=True,
+        broker_commit_interval=1.0,
+        # A worker restarted after kill -9 would else wait for its dead self to leave the group.
+        broker_session_timeout=10,
+        broker_heartbeat_interval=2,
+        broker_max_poll_interval=300,
+        consumer_group_instance_id=config.instance,
+        consumer_auto_offset_reset="earliest",
+        **options,
+    )
+
+
+def run_worker(config: WorkerConfig, loglevel: str = "warning") -> None:
+    """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
+    worker = CandleWorker(config)
+    faust.Worker(worker.app, loglevel=loglevel, daemon=True).execute_from_commandline()

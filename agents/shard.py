@@ -1,0 +1,106 @@
+"""One partition in a worker: its logic, and what must be durable before its inputs are acked."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from chaintide.agents.partition import Input, PartitionLogic, Refused
+from chaintide.streams import codec
+from chaintide.streams.records import CandleBatch, DeadLetter
+from chaintide.streams.topics import CANDLE_STATE, CANDLES, DEAD_LETTERS, LATE, Topic
+
+MAX_CANDLES = 1_000
+Outgoing = tuple[Topic, bytes | None, bytes | None]
+
+
+class Ackable(Protocol):
+    """A message of the input stream that can be acknowledged."""
+
+    def ack(self) -> bool:
+        """Let the offset of the message be committed."""
+        ...
+
+
+class Shard:
+    """Applies inputs, sends results at once, and acknowledges only what is durable.
+
+    The order of every flush: results, changelog, all deliveries awaited, then ``ack``.
+    """
+
+    def __init__(self, partition: int, logic: PartitionLogic, producer: AIOKafkaProducer) -> None:
+        self.partition = partition
+        self.logic = logic
+        self._producer = producer
+        self._unacked: list[Ackable] = []
+        self._deliveries: list[asyncio.Future[Any]] = []
+        self._refused: list[Refused] = []
+        self._lock = asyncio.Lock()
+
+    @property
+    def unacked(self) -> int:
+        """Return how many inputs wait for the next flush."""
+        return len(self._unacked)
+
+    def apply(self, message: Input, event: Ackable) -> None:
+        """Apply one input; nothing is sent or acknowledged yet."""
+        self._refused += self.logic.on_input(message)
+        self._unacked.append(event)
+
+    async def emit(self) -> None:
+        """Send what changed since the last call."""
+        async with self._lock:
+            await self._send(self._results())
+
+    async def flush(self) -> None:
+        """Make everything applied so far durable, then acknowledge it."""
+        async with self._lock:
+            if not self._unacked:
+                return
+            # Taken in one step: inputs applied while sending belong to the next flush.
+            results, changelog = self._results(), self._changelog()
+            events, self._unacked = self._unacked, []
+            await self._send(results)
+            await self._send(changelog)
+            deliveries, self._deliveries = self._deliveries, []
+            await asyncio.gather(*deliveries)
+            for event in events:
+                event.ack()
+
+    def _results(self) -> list[Outgoing]:
+        refused, self._refused = self._refused, []
+        results: list[Outgoing] = [
+            (DEAD_LETTERS if isinstance(record, DeadLetter) else LATE, None, codec.encode(record))
+            for record in refused
+        ]
+        results += [
+            (CANDLES, batch.market.encode(), codec.encode(part))
+            for batch in self.logic.drain()
+            for part in _split(batch)
+        ]
+        return results
+
+    def _changelog(self) -> list[Outgoing]:
+        return [(CANDLE_STATE, key, value) for key, value in self.logic.checkpoint()]
+
+    async def _send(self, outgoing: list[Outgoing]) -> None:
+        for topic, key, value in outgoing:
+            delivery = await self._producer.send(
+                topic.name, value, key=key, partition=self.partition
+            )
+            self._deliveries.append(delivery)
+
+
+def _split(batch: CandleBatch) -> Iterable[CandleBatch]:
+    """Yield ``batch`` in parts small enough for one message."""
+    if len(batch.candles) <= MAX_CANDLES:
+        yield batch
+        return
+    for start in range(0, len(batch.candles), MAX_CANDLES):
+        yield msgspec.structs.replace(
+            batch,
+            candles=batch.candles[start : start + MAX_CANDLES],
+            gaps=[] if start else batch.gaps,
+        )
