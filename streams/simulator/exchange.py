@@ -90,7 +90,7 @@ class ExchangeLogic:
         if since_ns is None:
             return self._available(symbol, trades[-count:])
         first = bisect_right(trades, since_ns // 1000, key=attrgetter("time_us"))
-        return self._available(symbol, trades[first : first + count])
+        return self._available(symbol, trades[first:])[:count]
 
     def csv(self, symbol: str) -> str:
         """Return the truth: every trade kept, refused or not, in the format of a replay file."""
