@@ -1,0 +1,56 @@
+"""The candle store for tests and demonstrations."""
+
+from collections.abc import Sequence
+
+from chaintide.sinks.conflation import Version, conflate, version
+from chaintide.streams.intervals import Interval
+from chaintide.streams.records import Candle, CandleBatch, Gap, Market
+
+
+class MemoryStore:
+    """Candles in dictionaries, gone when the process ends."""
+
+    def __init__(self) -> None:
+        self._newest: dict[Market, Version] = {}
+        self._candles: dict[tuple[Market, Interval], dict[int, Candle]] = {}
+        self._gaps: dict[Market, dict[int, Gap]] = {}
+
+    async def write(self, batches: Sequence[CandleBatch]) -> None:
+        """Store all of ``batches``."""
+        for batch in conflate(batches, self._newest):
+            self._newest[batch.market] = version(batch)
+            self._gaps.setdefault(batch.market, {}).update((g.from_us, g) for g in batch.gaps)
+            for candle in batch.candles:
+                series = self._candles.setdefault((candle.market, candle.interval), {})
+                series[candle.open_time_ms] = candle
+
+    async def candles(
+        self,
+        market: Market,
+        interval: Interval,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
+    ) -> list[Candle]:
+        """Return the candles that open in ``[start_ms, end_ms)``, sorted by open time."""
+        series = self._candles.get((market, interval), {})
+        found = [
+            series[open_time_ms]
+            for open_time_ms in sorted(series)
+            if (start_ms is None or start_ms <= open_time_ms)
+            and (end_ms is None or open_time_ms < end_ms)
+        ]
+        if limit is None:
+            return found
+        return found[:limit] if start_ms is not None else found[max(0, len(found) - limit) :]
+
+    async def markets(self) -> list[Market]:
+        """Return every market anything was stored of, sorted."""
+        return sorted(self._newest)
+
+    async def gaps(self, market: Market) -> list[Gap]:
+        """Return the gaps of ``market``, sorted by their start."""
+        return [gap for _, gap in sorted(self._gaps.get(market, {}).items())]
+
+    async def close(self) -> None:
+        """Do nothing."""

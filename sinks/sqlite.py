@@ -1,0 +1,181 @@
+"""The default candle store: one SQLite file that other processes may read meanwhile."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from msgspec import convert
+from msgspec.structs import astuple
+
+from chaintide.sinks.conflation import Version, conflate, version
+from chaintide.streams.errors import ConfigError, RetryableError
+from chaintide.streams.intervals import Interval
+from chaintide.streams.records import Candle, CandleBatch, Gap, Market
+
+FILE_NAME: Final = "chaintide.sqlite"
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT_S: Final = 5.0
+# What passes by itself: another writer, a full or missing disk.
+PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+# Columns have the names and the order of the fields of the records. Prices and sizes are
+# text, so that they come back as exactly as they came.
+SCHEMA: Final = """
+CREATE TABLE markets (
+    market TEXT PRIMARY KEY, generation INTEGER NOT NULL, input_offset INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE candles (
+    market TEXT NOT NULL, interval TEXT NOT NULL,
+    open_time_ms INTEGER NOT NULL, close_time_ms INTEGER NOT NULL,
+    open TEXT NOT NULL, high TEXT NOT NULL, low TEXT NOT NULL, close TEXT NOT NULL,
+    volume TEXT NOT NULL, quote_volume TEXT NOT NULL, vwap TEXT,
+    taker_buy_volume TEXT NOT NULL, trades INTEGER NOT NULL,
+    first_trade_id INTEGER, last_trade_id INTEGER,
+    status TEXT NOT NULL, revision INTEGER NOT NULL, complete INTEGER NOT NULL,
+    fill TEXT NOT NULL, updated_ms INTEGER NOT NULL,
+    PRIMARY KEY (market, interval, open_time_ms)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE gaps (
+    market TEXT NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL,
+    reason TEXT NOT NULL, filled INTEGER NOT NULL, v INTEGER NOT NULL,
+    PRIMARY KEY (market, from_us)
+) STRICT, WITHOUT ROWID;
+"""
+BEGIN: Final = "BEGIN IMMEDIATE"
+INSERT_CANDLE: Final = (
+    "INSERT OR REPLACE INTO candles"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_GAP: Final = "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_MARKET: Final = "INSERT OR REPLACE INTO markets VALUES (?, ?, ?)"
+_T = TypeVar("_T")
+
+
+class SqliteStore:
+    """Candles in the SQLite file at ``path``, which is made when it is not there.
+
+    Raises:
+        ConfigError: If a newer program wrote the file.
+        RetryableError: If the file cannot be opened now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # All of the work is done in one thread, so that a transaction is never interleaved.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._connection = _sorted_errors(lambda: _open(path))
+
+    async def write(self, batches: Sequence[CandleBatch]) -> None:
+        """Store all of ``batches`` in one transaction."""
+        await self._run(lambda: self._write(batches))
+
+    async def candles(
+        self,
+        market: Market,
+        interval: Interval,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
+    ) -> list[Candle]:
+        """Return the candles that open in ``[start_ms, end_ms)``, sorted by open time."""
+        query = "SELECT * FROM candles WHERE market = ? AND interval = ?"
+        parameters: list[str | int] = [market, interval]
+        if start_ms is not None:
+            query += " AND open_time_ms >= ?"
+            parameters.append(start_ms)
+        if end_ms is not None:
+            query += " AND open_time_ms < ?"
+            parameters.append(end_ms)
+        query += " ORDER BY open_time_ms" + (" DESC" if start_ms is None else "")
+        if limit is not None:
+            query += " LIMIT ?"
+            parameters.append(limit)
+        rows = await self._rows(query, parameters)
+        found = [convert(row, Candle, strict=False) for row in rows]
+        return found if start_ms is not None else found[::-1]
+
+    async def markets(self) -> list[Market]:
+        """Return every market anything was stored of, sorted."""
+        rows = await self._rows("SELECT market FROM markets ORDER BY market", [])
+        return [row["market"] for row in rows]
+
+    async def gaps(self, market: Market) -> list[Gap]:
+        """Return the gaps of ``market``, sorted by their start."""
+        query = "SELECT * FROM gaps WHERE market = ? ORDER BY from_us"
+        return [convert(row, Gap, strict=False) for row in await self._rows(query, [market])]
+
+    async def close(self) -> None:
+        """Close the file; what was written stays."""
+        await self._run(self._connection.close)
+        self._thread.shutdown()
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: _sorted_errors(work))
+
+    async def _rows(self, query: str, parameters: list[str | int]) -> list[dict[str, Any]]:
+        rows = await self._run(lambda: self._connection.execute(query, parameters).fetchall())
+        return [dict(row) for row in rows]
+
+    def _write(self, batches: Sequence[CandleBatch]) -> None:
+        with self._connection:  # commits, or rolls back what was not all done
+            self._connection.execute(BEGIN)
+            chosen = conflate(batches, self._newest({batch.market for batch in batches}))
+            for batch in chosen:
+                self._connection.execute(INSERT_MARKET, (batch.market, *version(batch)))
+            self._connection.executemany(
+                INSERT_CANDLE, (astuple(candle) for batch in chosen for candle in batch.candles)
+            )
+            self._connection.executemany(
+                INSERT_GAP, (astuple(gap) for batch in chosen for gap in batch.gaps)
+            )
+
+    def _newest(self, markets: set[Market]) -> dict[Market, Version]:
+        query = "SELECT generation, input_offset FROM markets WHERE market = ?"
+        found = (
+            (market, self._connection.execute(query, [market]).fetchone()) for market in markets
+        )
+        return {market: (row[0], row[1]) for market, row in found if row is not None}
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    # Kafka is told that a record is done once it is here, so it has to survive a power cut.
+    connection.execute("PRAGMA synchronous = FULL")
+    with connection:
+        connection.execute(BEGIN)
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA_VERSION:
+            raise ConfigError(
+                f"{path} has schema {found}, this program knows up to {SCHEMA_VERSION}:"
+                " upgrade chaintide, or choose another data directory"
+            )
+        if found == 0:
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return connection
+
+
+def _sorted_errors(work: Callable[[], _T]) -> _T:
+    try:
+        return work()
+    except sqlite3.OperationalError as error:
+        # The low byte is the primary code.
+        if error.sqlite_errorcode & 0xFF in PASSING:
+            raise RetryableError(f"SQLite: {error}") from error
+        raise

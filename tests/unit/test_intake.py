@@ -1,0 +1,58 @@
+"""What is taken from the topic, and what is buried."""
+
+from dataclasses import dataclass
+
+import pytest
+from candles import batch, candle, gap
+
+from chaintide.sinks.intake import MAX_KEPT_BYTES, read
+from chaintide.streams import codec
+from chaintide.streams.records import DeadLetter
+
+GOOD = batch(candle(0), gaps=[gap()])
+
+
+@dataclass
+class Record:
+    value: bytes | None
+    topic: str = "t"
+    partition: int = 3
+    offset: int = 17
+    key: bytes | None = b"k"
+
+
+def test_batches_keep_their_order():
+    batches = [batch(candle(minute), offset=minute) for minute in range(3)]
+    taken = read([Record(codec.encode(each)) for each in batches])
+    assert taken.batches == batches
+    assert taken.dead_letters == []
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "malformed"),
+        (b"", "malformed"),
+        (b"{", "malformed"),
+        (b'{"type":"candles"}', "malformed"),
+        (b'{"type":"trades"}', "malformed"),
+        (b"\xff", "malformed"),
+        (codec.encode(batch(candle(0), v=2)), "schema version 2"),
+        (codec.encode(batch(candle(0), market="x:Y")), "another market than x:Y"),
+        (codec.encode(batch(gaps=[gap()], market="x:Y")), "another market than x:Y"),
+    ],
+)
+def test_what_is_no_batch_is_buried_with_its_coordinates(value: bytes | None, reason: str):
+    taken = read([Record(value), Record(codec.encode(GOOD))])
+    assert taken.batches == [GOOD]
+    [letter] = taken.dead_letters
+    assert reason in letter.reason
+    assert (letter.topic, letter.partition, letter.offset, letter.key) == ("t", 3, 17, "k")
+
+
+def test_what_is_not_text_is_kept_readably_and_not_without_end():
+    [letter] = read([Record(b"\xff" * 10**6, key=None)]).dead_letters
+    assert letter.value == "\\xff" * MAX_KEPT_BYTES
+    assert letter.key == ""
+    assert len(codec.encode(letter)) < 1_000_000
+    assert isinstance(letter, DeadLetter)

@@ -1,0 +1,100 @@
+"""What only the SQLite store does."""
+
+import asyncio
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from candles import MARKET, batch, candle
+
+from chaintide.sinks import sqlite
+from chaintide.sinks.sqlite import SqliteStore
+from chaintide.streams.errors import ConfigError, RetryableError
+from chaintide.streams.records import Candle
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "test.sqlite"
+
+
+async def test_what_was_written_is_there_after_opening_again(path: Path):
+    first = SqliteStore(path)
+    await first.write([batch(candle(0), generation=2)])
+    await first.close()
+    second = SqliteStore(path)
+    await second.write([batch(candle(0, close="9"), generation=1)])
+    assert await second.candles(MARKET, "1m") == [candle(0)]
+    await second.close()
+
+
+async def test_a_file_of_a_newer_program_is_refused(path: Path):
+    await SqliteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(ConfigError, match=r"schema 2.*upgrade chaintide"):
+        SqliteStore(path)
+
+
+async def test_a_locked_file_is_worth_waiting_for(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.01)
+    store = SqliteStore(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RetryableError, match="locked"):
+        await store.write([batch(candle(0))])
+    assert await store.candles(MARKET, "1m") == []  # reading goes on
+    other.execute("ROLLBACK")
+    other.close()
+    await store.write([batch(candle(0))])
+    assert await store.candles(MARKET, "1m") == [candle(0)]
+    await store.close()
+
+
+def test_a_file_that_cannot_be_opened_is_worth_waiting_for(path: Path):
+    path.mkdir(parents=True)
+    with pytest.raises(RetryableError, match="unable to open"):
+        SqliteStore(path)
+
+
+async def test_a_write_is_stored_as_a_whole_or_not_at_all(path: Path):
+    store = SqliteStore(path)
+    impossible = candle(1, trades=2**70)
+    with pytest.raises(OverflowError):
+        await store.write([batch(candle(0), impossible)])
+    assert await store.candles(MARKET, "1m") == []
+    assert await store.markets() == []
+    await store.write([batch(candle(0))])
+    await store.close()
+
+
+async def test_the_columns_are_the_fields_of_the_records(path: Path):
+    await SqliteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(candles)")]
+    connection.close()
+    assert tuple(columns) == Candle.__struct_fields__
+
+
+async def test_other_processes_read_and_open_while_one_writes(path: Path):
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from chaintide.sinks.sqlite import SqliteStore\n"
+        "async def main():\n"
+        "    store = SqliteStore(Path(sys.argv[1]))\n"
+        "    seen = []\n"
+        "    while len(seen) < 200:\n"
+        f"        seen = await store.candles({MARKET!r}, '1m')\n"
+        "    await store.close()\n"
+        "asyncio.run(main())\n"
+    )
+    start = asyncio.create_subprocess_exec
+    readers = [await start(sys.executable, "-c", program, path) for _ in range(3)]
+    store = SqliteStore(path)
+    for minute in range(200):
+        await store.write([batch(candle(minute), offset=minute)])
+    await store.close()
+    assert [await reader.wait() for reader in readers] == [0, 0, 0]
