@@ -53,7 +53,7 @@ def schedule(seed: int, *, start_us: int, every_s: float) -> Iterator[tuple[int,
     What cannot be repaired, ``skip_refused``, is left to those who ask for it.
     """
     rng = np.random.default_rng(seed)
-    repairable = [name for name in NAMES if name != "skip_refused"]
+    repairable: list[Name] = [name for name in NAMES if name != "skip_refused"]
     time_us = start_us
     while True:
         time_us += round(rng.exponential(every_s) * 1e6)
