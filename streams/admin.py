@@ -1,0 +1,108 @@
+"""Make the topics, check those that exist, and measure how far a group is behind."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from chaintide.streams import topics
+from chaintide.streams.errors import ConfigError
+from chaintide.streams.kafka import KafkaConfig
+
+_WEEK_MS: Final = 7 * 24 * 3_600_000
+_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+_POLICIES: Final = {
+    "delete": {"retention.ms": str(_WEEK_MS)},
+    "compact": {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"},
+}
+
+
+async def ensure_topics(config: KafkaConfig, partitions: int) -> None:
+    """Create the topics that are missing; repeatable, by any number of processes at once.
+
+    Raises:
+        ConfigError: If a topic exists with another partition count or cleanup policy.
+    """
+    async with _admin(config) as admin:
+        await _create(admin, partitions)
+        counts = await _partition_counts(admin)
+        policies = await _policies(admin)
+    for topic in topics.ALL:
+        if (has := counts[topic.name]) != partitions:
+            raise ConfigError(
+                f"topic {topic.name} has {has} partitions, needs {partitions}: set "
+                f"CHAINTIDE_PARTITIONS={has}, or stop everything, delete all topics of "
+                f"{topics.PREFIX} and start again"
+            )
+        if (policy := policies[topic.name]) != topic.policy:
+            raise ConfigError(
+                f"topic {topic.name} has cleanup.policy={policy}, needs {topic.policy}: change it "
+                "with kafka-configs.sh --alter --add-config"
+            )
+
+
+async def lag(config: KafkaConfig, group: str, topic: str) -> int:
+    """Return how many records of ``topic`` ``group`` has not committed yet."""
+    options = {"group_id": group, "enable_auto_commit": False, **config.client_options()}
+    async with _admin(config) as admin, AIOKafkaConsumer(**options) as consumer:
+        [described] = await admin.describe_topics([topic])
+        places = [TopicPartition(topic, row["partition"]) for row in described["partitions"]]
+        committed = [await consumer.committed(place) or 0 for place in places]
+        begin = await consumer.beginning_offsets(places)
+        end = await consumer.end_offsets(places)
+    return sum(
+        end[place] - max(begin[place], done) for place, done in zip(places, committed, strict=True)
+    )
+
+
+@asynccontextmanager
+async def _admin(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**config.client_options())
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, partitions: int) -> None:
+    wanted = [
+        NewTopic(
+            topic.name,
+            partitions,
+            replication_factor=-1,  # the default of the cluster, which aiokafka lets pass
+            replica_assignments={},  # only together with an empty assignment
+            topic_configs={
+                "cleanup.policy": topic.policy,
+                "max.message.bytes": str(_MAX_MESSAGE_BYTES),
+                **_POLICIES[topic.policy],
+            },
+        )
+        for topic in topics.ALL
+    ]
+    response = await admin.create_topics(wanted)
+    for name, code, message in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise ConfigError(f"topic {name} cannot be made: {for_code(code).__name__} {message}")
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    described = await admin.describe_topics([topic.name for topic in topics.ALL])
+    return {row["topic"]: len(row["partitions"]) for row in described}
+
+
+async def _policies(admin: AIOKafkaAdminClient) -> dict[str, str]:
+    wanted = [
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, {"cleanup.policy": None})
+        for topic in topics.ALL
+    ]
+    responses: list[Any] = await admin.describe_configs(wanted)
+    return {
+        name: entries[0][1]
+        for response in responses
+        for _code, _message, _type, name, entries in response.resources
+    }
