@@ -5,7 +5,7 @@ from typing import Any
 
 import faust
 import msgspec
-import structlog
+import uvloop
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
@@ -16,8 +16,6 @@ from chaintide.agents.shard import Shard
 from chaintide.streams.errors import FatalError
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import TRADES
-
-log = structlog.get_logger()
 
 EMIT_EVERY_S = 0.01
 EMIT_SHARE = 0.15  # of the time: emits are spaced so that they take no more of it
@@ -43,7 +41,9 @@ class CandleWorker:
         self.config = config
         self.app = _app(config)
         self.shards: dict[int, Shard] = {}
+        self._opening: dict[int, asyncio.Task[Shard]] = {}
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._next_emit = self._next_flush = 0.0
         topic = self.app.topic(
             TRADES.name,
@@ -54,8 +54,9 @@ class CandleWorker:
             partitions=config.partitions,
         )
         self.app.agent(topic, name="candles")(self._fold)
-        self.app.timer(EMIT_EVERY_S, name="emit")(self._tick)
+        self.app.task(self._write_when_due)
         self.app.timer(STALL_S / 6, name="watchdog")(self._watch)
+        self.app.on_partitions_assigned.connect(self._assigned, weak=False)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
         self.app.on_before_shutdown.connect(self._shutdown, weak=False)
         self._progress: dict[int, tuple[int, float]] = {}
@@ -70,7 +71,7 @@ class CandleWorker:
 
     async def _on_event(self, event: Any) -> None:  # noqa: ANN401
         message = event.message
-        shard = self.shards.get(message.partition) or await self._open(message.partition)
+        shard = self.shards.get(message.partition) or await self._shard(message.partition)
         shard.apply(
             Input(
                 message.partition,
@@ -86,25 +87,40 @@ class CandleWorker:
             await self._write(now)
             await asyncio.sleep(0)
 
-    async def _open(self, partition: int) -> Shard:
-        if self._producer is None:
-            self._producer = AIOKafkaProducer(
-                **self.config.kafka.client_options(),
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=2,
-                max_batch_size=1 << 18,
-                max_request_size=8 << 20,
-                request_timeout_ms=30_000,
-            )
-            await self._producer.start()
-        logic = await recover(self.config.kafka, partition, self.config.rules)
-        shard = self.shards[partition] = Shard(partition, logic, self._producer)
+    async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:  # noqa: ANN401
+        """Begin to recover every partition at once; inputs wait for theirs."""
+        for tp in assigned:
+            if tp.topic == TRADES.name and tp.partition not in self.shards:
+                self._opening[tp.partition] = asyncio.create_task(self._open(tp.partition))
+
+    async def _shard(self, partition: int) -> Shard:
+        opening = self._opening.get(partition) or asyncio.create_task(self._open(partition))
+        shard = self.shards[partition] = await opening
+        self._opening.pop(partition, None)
         return shard
 
-    async def _tick(self) -> None:
+    async def _open(self, partition: int) -> Shard:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self.config.kafka.client_options(),
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=2,
+                    max_batch_size=1 << 18,
+                    max_request_size=8 << 20,
+                    request_timeout_ms=30_000,
+                )
+                await producer.start()
+                self._producer = producer
+        logic = await recover(self.config.kafka, partition, self.config.rules)
+        return await Shard(partition, logic, self._producer).own()
+
+    async def _write_when_due(self) -> None:
         try:
-            await self._write(asyncio.get_running_loop().time())
+            while not self.app.should_stop:
+                await asyncio.sleep(EMIT_EVERY_S)
+                await self._write(asyncio.get_running_loop().time())
         except Exception as error:
             await self.app.crash(error)
 
@@ -126,6 +142,8 @@ class CandleWorker:
 
     async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:  # noqa: ANN401
         for tp in revoked:
+            if (opening := self._opening.pop(tp.partition, None)) is not None:
+                opening.cancel()
             if (shard := self.shards.pop(tp.partition, None)) is not None:
                 self._progress.pop(tp.partition, None)
                 await shard.flush()
@@ -180,7 +198,10 @@ def _app(config: WorkerConfig) -> faust.App:
     )
 
 
-def run_worker(config: WorkerConfig, loglevel: str = "warning") -> None:
+def run_worker(config: WorkerConfig) -> None:
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
+    uvloop.install()
     worker = CandleWorker(config)
-    faust.Worker(worker.app, loglevel=loglevel, daemon=True).execute_from_commandline()
+    faust.Worker(
+        worker.app, loglevel="warning", daemon=True, redirect_stdouts=False
+    ).execute_from_commandline()

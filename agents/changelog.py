@@ -18,6 +18,7 @@ from chaintide.streams.records import Market
 
 Entry = tuple[bytes, bytes | None]
 _SEPARATOR = b"|"
+_OWNER_KEY = b"|owner"
 
 
 class Hot(msgspec.Struct, array_like=True, frozen=True):
@@ -40,6 +41,7 @@ class Cold(msgspec.Struct, array_like=True, frozen=True):
 _Record = TypeVar("_Record", Hot, Cold)
 _encode = msgspec.json.Encoder().encode
 _hot = msgspec.json.Decoder(Hot)
+_generation = msgspec.json.Decoder(int)
 _cold = msgspec.json.Decoder(Cold)
 
 
@@ -56,6 +58,11 @@ def entries(logic: CandleLogic, generation: int, offset: int) -> list[Entry]:
     return written
 
 
+def owner(generation: int) -> Entry:
+    """Return the record with which a new owner of the partition announces itself."""
+    return _OWNER_KEY, _encode(generation)
+
+
 class Recovery:
     """The changelog of one partition, read from its beginning."""
 
@@ -66,6 +73,9 @@ class Recovery:
 
     def on_entry(self, key: bytes, value: bytes | None) -> None:
         """Take in the next record."""
+        if key == _OWNER_KEY and value is not None:
+            self._see(_generation.decode(value))
+            return
         name, _, place = key.partition(_SEPARATOR)
         market = Market(name.decode())
         if place:

@@ -1,6 +1,7 @@
 """Read the changelog of one partition back into its logic."""
 
-import structlog
+import logging
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chaintide.agents.candles import Rules
@@ -9,7 +10,7 @@ from chaintide.agents.partition import PartitionLogic
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import CANDLE_STATE, TRADES
 
-log = structlog.get_logger()
+logger = logging.getLogger(__name__)
 
 
 async def recover(kafka: KafkaConfig, partition: int, rules: Rules) -> PartitionLogic:
@@ -31,12 +32,14 @@ async def recover(kafka: KafkaConfig, partition: int, rules: Rules) -> Partition
                     recovery.on_entry(record.key, record.value)
     logic = PartitionLogic(rules, recovery)
     if logic.applied >= ends[trades]:
-        log.error(
-            "trades topic was made anew, offsets start over",
-            partition=partition,
-            applied=logic.applied,
-            end_offset=ends[trades],
+        logger.error(
+            "trades topic was made anew, offsets start over partition=%d applied=%d end_offset=%d",
+            partition,
+            logic.applied,
+            ends[trades],
         )
         logic.restart()
-    log.info("recovered", partition=partition, entries=entries, generation=logic.generation)
+    logger.info(
+        "recovered partition=%d entries=%d generation=%d", partition, entries, logic.generation
+    )
     return logic

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from chaintide.agents.changelog import owner
 from chaintide.agents.partition import Input, PartitionLogic, Refused
 from chaintide.streams import codec
 from chaintide.streams.records import CandleBatch, DeadLetter
@@ -43,6 +44,13 @@ class Shard:
     def unacked(self) -> int:
         """Return how many inputs wait for the next flush."""
         return len(self._unacked)
+
+    async def own(self) -> "Shard":
+        """Write down that this generation owns the partition, before it writes anything else."""
+        await self._send([(CANDLE_STATE, *owner(self.logic.generation))])
+        await asyncio.gather(*self._deliveries)
+        self._deliveries = []
+        return self
 
     def apply(self, message: Input, event: Ackable) -> None:
         """Apply one input; nothing is sent or acknowledged yet."""
