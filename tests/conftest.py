@@ -1,11 +1,13 @@
-"""Real brokers for the tests that are marked ``broker``."""
+"""Real servers: Kafka for the tests marked ``broker``, InfluxDB for those marked ``influx``."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from influxd import CannotBuildError, Influxd, start_new
 
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.kafka import KafkaConfig
@@ -32,3 +34,17 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConfig]:
     """A fresh Kafka for one module."""
     with running_broker(tmp_path_factory.mktemp("kafka")) as config:
         yield config
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """One InfluxDB for the whole run: that of ``CHAINTIDE_TEST_INFLUX_URL``, or our own."""
+    if url := os.environ.get("CHAINTIDE_TEST_INFLUX_URL"):
+        yield Influxd(url, token=os.environ["CHAINTIDE_TEST_INFLUX_TOKEN"])
+        return
+    try:
+        server = start_new(tmp_path_factory.mktemp("influx"))
+    except CannotBuildError as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()

@@ -1,0 +1,147 @@
+"""The candle store for Grafana: InfluxDB 2."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from aiohttp import ClientError
+from influxdb_client.client.exceptions import InfluxDBError
+from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
+
+from chaintide.sinks.conflation import Version, conflate, version
+from chaintide.sinks.points import market_of, points, tag
+from chaintide.streams.errors import ChaintideError, ConfigError, FatalError, RetryableError
+from chaintide.streams.intervals import Interval
+from chaintide.streams.records import Candle, CandleBatch, Gap, Market
+
+LINES_PER_REQUEST: Final = 5_000
+TIMEOUT_MS: Final = 10_000
+# The times InfluxDB can hold: the years 1677 to 2262.
+MIN_MS: Final = -9_223_372_036_854
+MAX_MS: Final = 9_223_372_036_854
+_candles: Final = msgspec.json.Decoder(Candle)
+_gaps: Final = msgspec.json.Decoder(Gap)
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxConfig:
+    """Where InfluxDB is, and the bucket to use."""
+
+    url: str
+    org: str
+    bucket: str
+    token: str = field(repr=False)
+
+
+class InfluxStore:
+    """Candles in a bucket of InfluxDB; to be made inside a running event loop.
+
+    Which batch of a market was the newest is known in memory only. A sink that starts again
+    reads from its last commit on, in order, which ends in the same state. Points older than
+    the bucket keeps are dropped by InfluxDB, which counts as stored.
+    """
+
+    def __init__(self, config: InfluxConfig) -> None:
+        self._bucket = config.bucket
+        self._client = InfluxDBClientAsync(
+            config.url, config.token, config.org, timeout=TIMEOUT_MS, enable_gzip=True
+        )
+        self._newest: dict[Market, Version] = {}
+        # One write at a time, so the points of a series arrive in order.
+        self._writing = asyncio.Lock()
+
+    async def write(self, batches: Sequence[CandleBatch]) -> None:
+        """Store all of ``batches``, in as many requests as it takes."""
+        async with self._writing:
+            chosen = conflate(batches, self._newest)
+            lines = points(chosen)
+            for first in range(0, len(lines), LINES_PER_REQUEST):
+                await self._send("\n".join(lines[first : first + LINES_PER_REQUEST]))
+            self._newest |= {batch.market: version(batch) for batch in chosen}
+
+    async def candles(
+        self,
+        market: Market,
+        interval: Interval,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
+    ) -> list[Candle]:
+        """Return the candles that open in ``[start_ms, end_ms)``, sorted by open time."""
+        first_ms = MIN_MS if start_ms is None else max(MIN_MS, start_ms)
+        stop_ms = MAX_MS if end_ms is None else min(MAX_MS, end_ms)
+        if first_ms >= stop_ms:
+            return []
+        flux = (
+            f"from(bucket: {json.dumps(self._bucket)})"
+            f" |> range(start: {_time(first_ms)}, stop: {_time(stop_ms)})"
+            ' |> filter(fn: (r) => r._measurement == "candles" and r._field == "exact"'
+            f' and r.market == "{tag(market)}" and r.interval == "{interval}")'
+        )
+        if limit is not None:
+            flux += f" |> {'limit' if start_ms is not None else 'tail'}(n: {limit})"
+        return [_candles.decode(value) for value in await self._values(flux)]
+
+    async def markets(self) -> list[Market]:
+        """Return every market anything was stored of, sorted."""
+        values = await self._values(
+            'import "influxdata/influxdb/schema"\n'
+            f'schema.tagValues(bucket: {json.dumps(self._bucket)}, tag: "market",'
+            f" start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
+        )
+        return sorted(market_of(value) for value in values)
+
+    async def gaps(self, market: Market) -> list[Gap]:
+        """Return the gaps of ``market``, sorted by their start."""
+        values = await self._values(
+            f"from(bucket: {json.dumps(self._bucket)})"
+            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
+            ' |> filter(fn: (r) => r._measurement == "gaps" and r._field == "exact"'
+            f' and r.market == "{tag(market)}")'
+        )
+        return [_gaps.decode(value) for value in values]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _send(self, lines: str) -> None:
+        async with _sorted_errors():
+            try:
+                await self._client.write_api().write(self._bucket, record=lines)
+            except InfluxDBError as error:
+                if "outside retention policy" not in str(error.message):
+                    raise
+
+    async def _values(self, flux: str) -> list[str]:
+        async with _sorted_errors():
+            records = await self._client.query_api().query_stream(flux)
+            return [record.get_value() async for record in records]
+
+
+def _time(time_ms: int) -> str:
+    return f"time(v: {time_ms}000000)"
+
+
+@asynccontextmanager
+async def _sorted_errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except (ClientError, TimeoutError, OSError) as error:
+        raise RetryableError(f"InfluxDB: {type(error).__name__} {error}") from error
+    except InfluxDBError as error:
+        raise _sorted_answer(getattr(error, "status", 0), error) from error
+
+
+def _sorted_answer(status: int, error: InfluxDBError) -> ChaintideError:
+    reason = f"InfluxDB answers {status}: {error.message}"
+    if status in {401, 403, 404}:
+        return ConfigError(f"{reason}; check its organisation, bucket and token")
+    if status in {408, 429} or not 400 <= status < 500:
+        asked = str(error.retry_after or "")
+        return RetryableError(reason, retry_after_s=float(asked) if asked.isdecimal() else 1.0)
+    return FatalError(reason)

@@ -1,0 +1,154 @@
+"""The laws of the candle store, for every store there is."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from candles import MARKET, batch, candle, gap
+from influxd import Influxd
+
+from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.influx import InfluxConfig, InfluxStore
+from chaintide.sinks.memory import MemoryStore
+from chaintide.sinks.sqlite import SqliteStore
+
+INFLUX = pytest.param("influx", marks=pytest.mark.influx)
+
+
+@pytest.fixture(params=["memory", "sqlite", INFLUX])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CandleStore]:
+    makers: dict[str, Callable[[], CandleStore]] = {
+        "memory": MemoryStore,
+        "sqlite": lambda: SqliteStore(tmp_path / "test.sqlite"),
+        "influx": lambda: influx_store(request.getfixturevalue("influx")),
+    }
+    made = makers[request.param]()
+    yield made
+    await made.close()
+
+
+def influx_store(server: Influxd) -> InfluxStore:
+    return InfluxStore(
+        InfluxConfig(url=server.url, token=server.token, org=server.org, bucket=server.new_bucket())
+    )
+
+
+async def test_an_empty_store_has_nothing(store: CandleStore):
+    assert await store.candles(MARKET, "1m") == []
+    assert await store.gaps(MARKET) == []
+    assert await store.markets() == []
+    await store.write([])
+    assert await store.markets() == []
+
+
+async def test_a_candle_comes_back_exactly(store: CandleStore):
+    written = [
+        candle(0),
+        candle(1, vwap=None, first_trade_id=None, last_trade_id=None, trades=0, fill="carry"),
+        candle(2, status="open", revision=0, complete=False),
+        candle(3, open="0.000000000000000001", high="123456789012345678901234567890.5"),
+    ]
+    await store.write([batch(*written)])
+    assert await store.candles(MARKET, "1m") == written
+
+
+async def test_the_last_one_written_wins(store: CandleStore):
+    await store.write([batch(candle(0, close="1"), candle(1, close="1"), offset=1)])
+    await store.write([batch(candle(1, close="2", vwap=None), offset=2)])
+    found = await store.candles(MARKET, "1m")
+    assert found == [candle(0, close="1"), candle(1, close="2", vwap=None)]
+
+
+async def test_the_last_one_of_a_write_wins(store: CandleStore):
+    candles = [candle(0, close="1"), candle(0, close="2"), candle(0, close="3")]
+    await store.write([batch(*candles[:2]), batch(candles[2], offset=1)])
+    assert await store.candles(MARKET, "1m") == [candles[2]]
+
+
+async def test_writing_again_changes_nothing(store: CandleStore):
+    batches = [batch(candle(0), gaps=[gap()]), batch(candle(1), offset=1)]
+    await store.write(batches)
+    await store.write(batches)
+    await store.write(batches[1:])
+    assert await store.candles(MARKET, "1m") == [candle(0), candle(1)]
+    assert await store.gaps(MARKET) == [gap()]
+
+
+@pytest.mark.parametrize(("generation", "offset"), [(2, 8), (1, 10), (1, 9)])
+async def test_a_stale_batch_leaves_no_trace(store: CandleStore, generation: int, offset: int):
+    await store.write([batch(candle(0, close="1"), generation=2, offset=9)])
+    stale = {"generation": generation, "offset": offset}
+    other = batch(candle(0, market="kraken:ETH-USD"), **stale)
+    await store.write([batch(candle(0, close="2"), candle(1), gaps=[gap()], **stale), other])
+    assert await store.candles(MARKET, "1m") == [candle(0, close="1")]
+    assert await store.gaps(MARKET) == []
+    assert await store.candles(other.market, "1m") == other.candles
+
+
+@pytest.mark.parametrize(("generation", "offset"), [(2, 9), (2, 10), (3, 0)])
+async def test_a_newer_or_equal_batch_is_stored(store: CandleStore, generation: int, offset: int):
+    await store.write([batch(candle(0, close="1"), generation=2, offset=9)])
+    await store.write([batch(candle(0, close="2"), generation=generation, offset=offset)])
+    assert await store.candles(MARKET, "1m") == [candle(0, close="2")]
+
+
+async def test_a_range_holds_its_start_but_not_its_end(store: CandleStore):
+    await store.write([batch(*(candle(minute) for minute in (3, 1, -1, 2, 0)))])
+
+    async def minutes(*args: int | None) -> list[int]:
+        return [c.open_time_ms // 60_000 for c in await store.candles(MARKET, "1m", *args)]
+
+    assert await minutes() == [-1, 0, 1, 2, 3]
+    assert await minutes(60_000) == [1, 2, 3]
+    assert await minutes(None, 60_000) == [-1, 0]
+    assert await minutes(1, 120_001) == [1, 2]
+    assert await minutes(60_000, 60_000) == []
+    assert await minutes(120_000, 60_000) == []
+
+
+async def test_a_limit_keeps_the_earliest_from_a_start_else_the_latest(store: CandleStore):
+    await store.write([batch(*(candle(minute) for minute in range(5)))])
+
+    async def minutes(*args: int | None) -> list[int]:
+        return [c.open_time_ms // 60_000 for c in await store.candles(MARKET, "1m", *args)]
+
+    assert await minutes(None, None, 2) == [3, 4]
+    assert await minutes(None, 180_000, 2) == [1, 2]
+    assert await minutes(60_000, None, 2) == [1, 2]
+    assert await minutes(60_000, 120_000, 2) == [1]
+
+
+async def test_markets_and_intervals_are_kept_apart(store: CandleStore):
+    eth, hour = candle(0, market="kraken:ETH-USD"), candle(0, interval="1h")
+    await store.write([batch(candle(0), hour), batch(eth)])
+    assert await store.candles(MARKET, "1m") == [candle(0)]
+    assert await store.candles(MARKET, "1h") == [hour]
+    assert await store.candles(MARKET, "1d") == []
+    assert await store.candles(eth.market, "1m") == [eth]
+    assert await store.markets() == [MARKET, eth.market]
+
+
+async def test_a_gap_is_replaced_when_it_is_filled(store: CandleStore):
+    await store.write([batch(gaps=[gap(7, reason='a "b"\\\n, c=d'), gap(-5)])])
+    assert await store.gaps(MARKET) == [gap(-5), gap(7, reason='a "b"\\\n, c=d')]
+    await store.write([batch(gaps=[gap(7, to_us=9, filled=True)], offset=1)])
+    assert await store.gaps(MARKET) == [gap(-5), gap(7, to_us=9, filled=True)]
+    assert await store.markets() == [MARKET]
+
+
+@pytest.mark.parametrize(
+    "market",
+    [
+        "5151:0xdAC17F958D2ee523a2206206994597C13D831ec7",
+        "a b:c,d=e\\",
+        'x:"${1}"',
+        "é\n:%2C币",
+        "x:",
+    ],
+)
+async def test_any_name_of_a_market_is_kept(store: CandleStore, market: str):
+    odd = candle(0, market=market)
+    await store.write([batch(odd, candle(1, market=market), gaps=[gap(market=market)])])
+    assert await store.candles(odd.market, "1m", limit=1) == [candle(1, market=market)]
+    assert await store.gaps(odd.market) == [gap(market=market)]
+    assert await store.markets() == [market]
