@@ -1,0 +1,196 @@
+"""Every setting: its environment variable is its name in capitals after ``CHAINTIDE_``."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from chaintide.streams.errors import ConfigError
+from chaintide.streams.kafka import KafkaConfig, SaslMechanism, SecurityProtocol
+from chaintide.streams.topics import DEFAULT_PARTITIONS
+
+_MARKETS = (
+    "kraken:BTC-USD,kraken:ETH-USD,coinbase:BTC-USD,coinbase:ETH-USD,"
+    "binance:BTC-USDT,binance:ETH-USDT"
+)
+_SECRETS = ("kafka_sasl_password", "coingecko_api_key", "influx_token")
+
+
+class Settings(BaseSettings):
+    """What can be configured; nothing has to be."""
+
+    model_config = SettingsConfigDict(env_prefix="CHAINTIDE_", env_ignore_empty=True, frozen=True)
+
+    kafka: str = Field(
+        default="", description="Kafka to use, `host:port,host:port`. Empty: the embedded one."
+    )
+    kafka_security_protocol: SecurityProtocol = Field(
+        default="PLAINTEXT", description="How clients talk to Kafka."
+    )
+    kafka_sasl_mechanism: SaslMechanism = Field(
+        default="PLAIN", description="How clients log in, with a `SASL_` protocol."
+    )
+    kafka_sasl_username: str = Field(default="", description="Name to log in to Kafka with.")
+    kafka_sasl_password: SecretStr = Field(
+        default=SecretStr(""), description="Password to log in to Kafka with."
+    )
+    kafka_ssl_cafile: Path | None = Field(
+        default=None, description="Certificates that sign Kafka's, PEM. Empty: the system's."
+    )
+    kafka_ssl_certfile: Path | None = Field(
+        default=None, description="Certificate of this client, PEM, if Kafka asks for one."
+    )
+    kafka_ssl_keyfile: Path | None = Field(
+        default=None, description="Private key of that certificate, PEM."
+    )
+    partitions: int = Field(
+        default=DEFAULT_PARTITIONS,
+        ge=1,
+        description="Partitions of every topic: the most workers that can share the work. "
+        "Cannot change once the topics exist.",
+    )
+    data_dir: Path = Field(
+        default=Path("data"), description="Where the embedded Kafka and SQLite keep their files."
+    )
+    markets: str = Field(
+        default=_MARKETS, description="Markets to follow, `venue:SYMBOL`, separated by commas."
+    )
+    kraken_ws_url: str | None = Field(default=None, description="Another WebSocket than Kraken's.")
+    kraken_rest_url: str | None = Field(default=None, description="Another REST API than Kraken's.")
+    binance_ws_url: str | None = Field(
+        default=None, description="Another WebSocket than Binance's."
+    )
+    binance_rest_url: str | None = Field(
+        default=None, description="Another REST API than Binance's."
+    )
+    coinbase_ws_url: str | None = Field(
+        default=None, description="Another WebSocket than Coinbase's."
+    )
+    coinbase_rest_url: str | None = Field(
+        default=None, description="Another REST API than Coinbase's."
+    )
+    coingecko_rest_url: str | None = Field(
+        default=None, description="Another REST API than CoinGecko's."
+    )
+    coingecko_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key for more requests to CoinGecko."
+    )
+    coingecko_coins: str = Field(
+        default="", description="CoinGecko ids to observe, separated by commas. Empty: none."
+    )
+    influx_url: str = Field(
+        default="",
+        description="InfluxDB 2 to keep candles in. Empty: SQLite in the data directory.",
+    )
+    influx_token: SecretStr = Field(
+        default=SecretStr(""), description="Token that may read and write the bucket."
+    )
+    influx_org: str = Field(default="chaintide", description="Organization of the bucket.")
+    influx_bucket: str = Field(default="chaintide", description="Bucket of the candles.")
+    grace_ms: int = Field(
+        default=2_000,
+        ge=0,
+        description="How long a candle stays open after its end, in event time.",
+    )
+    horizon_ms: int = Field(
+        default=86_400_000,
+        ge=0,
+        description="How long a closed candle can be corrected before it is final.",
+    )
+
+    @classmethod
+    def settings_customise_sources(  # noqa: PLR0913 - pydantic's signature
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources; the first one to know a setting wins."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @model_validator(mode="after")
+    def _has_a_login(self) -> Self:
+        needs_login = self.kafka and self.kafka_security_protocol.startswith("SASL")
+        if needs_login and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ValueError(
+                f"CHAINTIDE_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                "CHAINTIDE_KAFKA_SASL_USERNAME and CHAINTIDE_KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+    @property
+    def market_names(self) -> list[str]:
+        """The configured markets, in their order, each once."""
+        return _listed(self.markets)
+
+    @property
+    def coingecko_coin_ids(self) -> list[str]:
+        """The configured CoinGecko coins, in their order, each once."""
+        return _listed(self.coingecko_coins)
+
+    def kafka_config(self) -> KafkaConfig | None:
+        """Return where the configured Kafka is; None means the embedded one."""
+        if not self.kafka:
+            return None
+        return KafkaConfig(
+            bootstrap=self.kafka,
+            security_protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_sasl_username or None,
+            sasl_password=self.kafka_sasl_password.get_secret_value() or None,
+            ssl_cafile=_text(self.kafka_ssl_cafile),
+            ssl_certfile=_text(self.kafka_ssl_certfile),
+            ssl_keyfile=_text(self.kafka_ssl_keyfile),
+        )
+
+
+def read_settings() -> Settings:
+    """Return the settings of this process's environment.
+
+    Raises:
+        ConfigError: If one is wrong; the message names its variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = (
+            f"{_variable(detail['loc'])}{detail['msg'].removeprefix('Value error, ')}"
+            for detail in error.errors()
+        )
+        raise ConfigError("; ".join(wrong)) from None
+
+
+class _SecretFiles(EnvSettingsSource):
+    """Secrets from the files that ``..._FILE`` variables name, as Docker and others mount them."""
+
+    def __call__(self) -> dict[str, Any]:
+        paths = {name: self.env_vars.get(f"chaintide_{name}_file") for name in _SECRETS}
+        return {name: _content(name, path) for name, path in paths.items() if path}
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        variable = f"CHAINTIDE_{name.upper()}_FILE"
+        raise ConfigError(f"{variable}={path} cannot be read: {error.strerror}") from error
+
+
+def _listed(names: str) -> list[str]:
+    return list(dict.fromkeys(name for part in names.split(",") if (name := part.strip())))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return f"CHAINTIDE_{str(place[0]).upper()}: " if place else ""
