@@ -20,7 +20,7 @@ class Budget:
     """
 
     per_minute: int
-    _ready_ms: float = 0.0
+    _ready_ms: float = -math.inf
 
     def spend(self, *, now_ms: int) -> int:
         """Spend one call and return how many ms to wait before making it."""

@@ -56,7 +56,7 @@ class SequenceLogic:
     and the missing ones are fetched in the background, at least once a minute, until they come.
 
     Bounds: beyond 20,000 waiting trades all of them are dropped, and fetched later instead;
-    beyond 100 gaps the oldest is no longer fetched and stays reported.
+    beyond 100 gaps one is no longer fetched and stays reported.
     """
 
     market: Market
@@ -102,8 +102,7 @@ class SequenceLogic:
                 self.duplicates += 1
             else:
                 self._waiting[trade.id] = trade
-        is_joined = any(trade.id <= last.id + 1 for trade in trades)
-        return outputs + _delivery(self._settle(now_ms, is_joined=is_joined))
+        return outputs + _delivery(self._settle(now_ms))
 
     def on_page(self, fetch: Fetch, page: Page, *, now_ms: int) -> list[Output]:
         """Return what a fetched page fills; fetched trades give way to those that came live."""
@@ -125,7 +124,7 @@ class SequenceLogic:
             return _delivery(fresh)
         if first_id is not None:
             self.last = Mark(first_id - 1, self.last.time_us)
-        return _delivery(fresh + self._settle(now_ms, is_joined=True))
+        return _delivery(fresh + self._settle(now_ms))
 
     def on_failure(
         self, fetch: Fetch, reason: str, *, now_ms: int, retry_ms: int | None
@@ -169,7 +168,7 @@ class SequenceLogic:
             time_us = max(self.last.time_us, *(trade.time_us for trade in trades))
             self.last = Mark(trades[-1].id, time_us)
 
-    def _settle(self, now_ms: int, *, is_joined: bool) -> list[VenueTrade]:
+    def _settle(self, now_ms: int) -> list[VenueTrade]:
         ready: list[VenueTrade] = []
         next_id = self.last.id + 1 if self.last is not None else 0
         while next_id in self._waiting:
@@ -177,7 +176,7 @@ class SequenceLogic:
             next_id += 1
         self._advance(ready)
         if not self._waiting:
-            self._hole_ms = None if is_joined else self._hole_ms
+            self._hole_ms = None
         elif ready or self._hole_ms is None:
             self._open_hole(now_ms, wait_ms=REORDER_MS)
         if len(self._waiting) > MAX_WAITING:
@@ -194,7 +193,7 @@ class SequenceLogic:
         gap = self._gap(after, first.time_us, self._reason or "backfill took more than 30 s")
         self._missing = [*self._missing, Missing(gap, after, first.id)][-MAX_MISSING:]
         self.last = Mark(first.id - 1, after.time_us)
-        return [gap, *_delivery(self._settle(now_ms, is_joined=True))]
+        return [gap, *_delivery(self._settle(now_ms))]
 
     def _fill(self, missing: Missing, page: Page, now_ms: int) -> list[Output]:
         found = _between(page, missing.after.id, missing.before_id)
