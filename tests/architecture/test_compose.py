@@ -1,0 +1,97 @@
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer.main
+import yaml
+
+from chaintide.api.cli import app
+from chaintide.api.settings import Settings
+from chaintide.streams.jars import KAFKA_VERSION
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+ROLES = ["ingest", "worker", "sink"]
+COMMANDS = typer.main.get_command(app).commands
+
+
+def test_it_is_what_the_compose_specification_allows():
+    vendored = "check_jsonschema/builtin_schemas/vendor/compose-spec.json"
+    place = metadata.distribution("check-jsonschema").locate_file(vendored)
+    schema = json.loads(place.read_text(encoding="utf-8"))
+    jsonschema.validators.validator_for(schema)(schema).validate(COMPOSE)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_runs_a_command_that_exists(role):
+    words = " ".join(SERVICES[role]["command"]).removeprefix("exec chaintide ").split()
+    assert words[0] == role
+    assert role in COMMANDS
+
+
+def test_every_copy_of_the_worker_has_a_name_of_its_own():
+    assert SERVICES["worker"]["entrypoint"] == ["sh", "-c"]
+    assert SERVICES["worker"]["command"] == ["exec chaintide worker --instance $$HOSTNAME"]
+    options = {name for option in COMMANDS["worker"].params for name in option.opts}
+    assert "--instance" in options
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_asks_the_doctor_for_its_health(role):
+    assert SERVICES[role]["healthcheck"]["test"] == ["CMD", "chaintide", "doctor"]
+    assert "doctor" in COMMANDS
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_waits_until_what_it_needs_is_healthy(role):
+    needs = SERVICES[role]["depends_on"]
+    assert needs == {name: {"condition": "service_healthy"} for name in ("kafka", "influxdb")}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_is_a_setting(role):
+    names = {name.removeprefix("CHAINTIDE_").lower() for name in SERVICES[role]["environment"]}
+    assert names <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_a_limit_and_a_health_check(name):
+    assert SERVICES[name]["deploy"]["resources"]["limits"]["memory"]
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
+def test_secrets_are_never_in_the_file():
+    for service in SERVICES.values():
+        for name, value in service["environment"].items():
+            if "TOKEN" in name or "PASSWORD" in name:
+                assert value.startswith("${")
+
+
+def test_kafka_and_influxdb_keep_their_data_in_volumes():
+    volumes = {
+        mount.split(":")[0] for name in ("kafka", "influxdb") for mount in SERVICES[name]["volumes"]
+    }
+    assert volumes == set(COMPOSE["volumes"])
+
+
+def test_kafka_is_the_one_that_is_embedded():
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{KAFKA_VERSION}"
+
+
+def test_the_image_checks_its_health_and_does_not_run_as_root():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "USER chaintide" in lines
+    assert '    CMD ["chaintide", "doctor"]' in lines
+
+
+def test_make_and_the_image_use_the_same_uv():
+    [version] = [
+        line.split()[-1]
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if line.startswith("UV_VERSION")
+    ]
+    assert f"uv=={version}\n" in (ROOT / "Dockerfile").read_text()
