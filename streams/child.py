@@ -1,7 +1,8 @@
 """A child process that never outlives its parent."""
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,17 @@ _GUARD: Final = 'read -r _; kill -9 "$0"'
 class Child:
     """A running command, in a session of its own so that Ctrl-C reaches only us."""
 
-    def __init__(self, command: Sequence[str], *, output: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        output: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         with output.open("wb") as file:
             self._process = subprocess.Popen(  # noqa: S603 - no shell, our own arguments
                 command,
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,284 @@
+"""The command line: the outermost shell, where the clock is read."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from chaintide.agents.app import run_worker
+from chaintide.api import doctor as examination
+from chaintide.api import listing, machine, roles
+from chaintide.api.settings import Settings, read_settings
+from chaintide.sinks.runner import run_sink
+from chaintide.streams.errors import ChaintideError
+from chaintide.streams.feeds.ingest import ingest as run_feeds
+from chaintide.streams.intervals import Interval
+from chaintide.streams.records import Market
+from chaintide.streams.simulator import server
+from chaintide.streams.simulator.exchange import Settings as ExchangeSettings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=(
+        "Real-time streaming analytics: venue trades through Kafka and Faust into exact candles."
+    ),
+)
+out = Console()
+err = Console(stderr=True)
+
+# These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where the embedded Kafka and SQLite keep their data.")
+]
+Instance = Annotated[str, typer.Option(help="A name that no other process of this role has.")]
+Workers = Annotated[int, typer.Option(min=1, help="How many workers share the partitions.")]
+
+
+def now_ms() -> int:
+    """Return the wall clock; nothing below this file may call it."""
+    return time.time_ns() // 1_000_000
+
+
+def now_us() -> int:
+    """Return the wall clock in microseconds."""
+    return time.time_ns() // 1_000
+
+
+@app.command()
+def up(
+    *,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Trade against a simulated exchange, no internet needed.")
+    ] = False,
+    data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None,
+    workers: Workers = 1,
+    seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
+) -> None:
+    """Run everything on this machine and show the markets."""
+    settings = _settings(data_dir)
+    _run(machine.up(settings, demo=demo, workers=workers, now_ms=now_ms, seconds=seconds))
+
+
+@app.command()
+def ingest(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None) -> None:
+    """Read the configured venues into Kafka."""
+    settings = _settings(data_dir)
+
+    async def run() -> None:
+        async with roles.kafka(settings) as (kafka, _):
+            await run_feeds(
+                kafka.client_options(),
+                roles.feed_configs(settings),
+                partitions=settings.partitions,
+                now_ms=now_ms,
+                statuses={},
+            )
+
+    _run(run())
+
+
+@app.command()
+def worker(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None, instance: Instance = "w1") -> None:
+    """Turn trades into candles; start as many as there are cores or machines."""
+    settings = _settings(data_dir)
+    if (config := settings.kafka_config()) is not None:
+        run_worker(roles.worker_config(settings, config, instance))
+    else:
+        err.print("A worker alone needs CHAINTIDE_KAFKA=host:port; `chaintide up` brings its own.")
+        raise typer.Exit(2)
+
+
+@app.command()
+def sink(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None, instance: Instance = "s1") -> None:
+    """Store candles in InfluxDB or SQLite."""
+    settings = _settings(data_dir)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with roles.kafka(settings) as (kafka, _), roles.store(settings) as store:
+            await run_sink(
+                kafka.client_options(),
+                store,
+                group=roles.SINKS_GROUP,
+                instance_id=instance,
+                stop=stop,
+            )
+
+    _run(run())
+
+
+@app.command()
+def simulate(
+    *,
+    port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1; 0: any.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed trades the same.")] = 1,
+    rate: Annotated[float, typer.Option(help="Trades a second for each market.")] = 2.0,
+    port_file: Annotated[Path | None, typer.Option(help="Where to write the port.")] = None,
+) -> None:
+    """Open a local exchange that speaks Kraken's protocol, with a fault switchboard."""
+
+    def announce(number: int) -> None:
+        out.print(f"http://127.0.0.1:{number}")
+        if port_file is not None:
+            draft = port_file.with_suffix(".new")
+            draft.write_text(str(number), "utf-8")
+            draft.replace(port_file)
+
+    settings = ExchangeSettings(seed=seed, rate=rate)
+    _run(server.run(settings, now_us=now_us, port=port, announce=announce))
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="FILE...")],
+    *,
+    data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None,
+    speed: Annotated[
+        float | None, typer.Option(min=1e-3, help="Event time per running time; else full speed.")
+    ] = None,
+    workers: Workers = 1,
+) -> None:
+    """Replay recorded trades (market,trade_id,time_us,price,size,side[,trader]) into the store."""
+    settings = _settings(data_dir)
+    result = _run(machine.replay(settings, files, speed=speed, workers=workers, now_ms=now_ms))
+    out.print(f"{result.trades} trades replayed")
+    for path, count in result.rejects.items():
+        err.print(f"{count} bad lines, see {path}", soft_wrap=True)
+    if not result.trades:
+        raise typer.Exit(1)
+
+
+@app.command()
+def candles(  # noqa: PLR0913  a command has as many options as it needs
+    market: Annotated[str, typer.Argument(help="venue:SYMBOL, as in kraken:BTC-USD.")],
+    *,
+    interval: Annotated[Interval, typer.Option(help="Length of a candle.")] = "1m",
+    data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None,
+    fmt: Annotated[listing.Format, typer.Option("--format")] = "table",
+    start: Annotated[str | None, typer.Option(help="First open time: ISO 8601 or ms.")] = None,
+    end: Annotated[str | None, typer.Option(help="Open times before this one.")] = None,
+) -> None:
+    """Print the candles of a market from the store."""
+    settings = _settings(data_dir)
+    start_ms, end_ms = _time(start), _time(end)
+
+    async def run() -> int:
+        async with roles.store(settings) as store:
+            found = await store.candles(Market(market), interval, start_ms, end_ms)
+            known = await store.markets()
+        if not found and market not in known:
+            names = ", ".join(known) or "none yet"
+            err.print(f"No candles of {market}. Markets in the store: {names}", soft_wrap=True)
+            return 1
+        if fmt == "table":
+            out.print(listing.as_table(found))
+        else:
+            sys.stdout.write(listing.as_csv(found) if fmt == "csv" else listing.as_json(found))
+        return 0
+
+    raise typer.Exit(_run(run()))
+
+
+@app.command()
+def doctor(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+DataDir = None) -> None:
+    """Say what is configured and reachable, and what to do about the rest."""
+    settings = _settings(data_dir)
+    table = Table("", "what", "found", "what to do")
+    signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
+
+    async def run() -> bool:
+        is_fine = True
+        async for finding in examination.examine(settings):
+            advice = "" if finding.state == "ok" else finding.advice
+            table.add_row(signs[finding.state], finding.subject, finding.found, advice)
+            is_fine = is_fine and finding.state != "fault"
+        return is_fine
+
+    is_fine = _run(run())
+    out.print(table)
+    raise typer.Exit(0 if is_fine else 1)
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    try:
+        settings = read_settings()
+    except ChaintideError as error:
+        err.print(f"[red]{error}[/]", soft_wrap=True)
+        raise typer.Exit(1) from error
+    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+
+
+def _time(text: str | None) -> int | None:
+    """Return milliseconds from ISO 8601 (UTC unless it says otherwise) or a number."""
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def _run(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  whatever ``main`` returns
+    """Run ``main``; SIGTERM ends it like Ctrl-C; our own errors become one line and status 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return asyncio.run(main)
+    except ChaintideError as error:
+        err.print(f"[red]{error}[/]", soft_wrap=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            err.print("stopped")
+        raise typer.Exit(0) from None
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

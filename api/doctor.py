@@ -1,0 +1,93 @@
+"""Say what is configured, what can be reached, and what to do about the rest."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+from aiokafka.errors import KafkaError
+
+from chaintide.api import roles
+from chaintide.api.settings import Settings
+from chaintide.streams.admin import lag
+from chaintide.streams.errors import ChaintideError
+from chaintide.streams.feeds.ingest import ADAPTERS
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.topics import CANDLES, TRADES
+
+ENOUGH_BYTES = 2 << 30
+REACH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; ``advice`` says what to do unless it is fine."""
+
+    subject: str
+    state: Literal["ok", "warning", "fault"]
+    found: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Yield one finding after another."""
+    yield _disk(settings)
+    try:
+        async with roles.kafka(settings) as (config, broker):
+            place = "embedded" if broker else "configured"
+            yield Finding("Kafka", "ok", f"{place}, {config.bootstrap}, topics as they should be")
+            async for finding in _lags(config):
+                yield finding
+    except (ChaintideError, KafkaError, OSError) as error:
+        advice = "check CHAINTIDE_KAFKA and its CHAINTIDE_KAFKA_* login"
+        yield Finding("Kafka", "fault", str(error), advice)
+    yield await _store(settings)
+    for feed in roles.feed_configs(settings):
+        yield await _venue(feed.venue, feed.rest_url)
+
+
+def _disk(settings: Settings) -> Finding:
+    place = settings.data_dir.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    found = f"{settings.data_dir}, {free / 2**30:.1f} GiB free"
+    if free < ENOUGH_BYTES:
+        return Finding("data directory", "warning", found, "free some space or set another one")
+    return Finding("data directory", "ok", found)
+
+
+async def _lags(config: KafkaConfig) -> AsyncIterator[Finding]:
+    for role, group, topic in (
+        ("worker", roles.WORKERS_GROUP, TRADES.name),
+        ("sink", roles.SINKS_GROUP, CANDLES.name),
+    ):
+        behind = await lag(config, group, topic)
+        state: Literal["ok", "warning"] = "ok" if behind < 10_000 else "warning"
+        yield Finding(role, state, f"{behind:,} messages behind", "start another one")
+
+
+async def _store(settings: Settings) -> Finding:
+    name = f"InfluxDB {settings.influx_url}" if settings.influx_url else "SQLite"
+    try:
+        async with roles.store(settings) as store:
+            markets = await store.markets()
+    except (ChaintideError, OSError) as error:
+        return Finding("store", "fault", f"{name}: {error}", "check CHAINTIDE_INFLUX_*")
+    return Finding("store", "ok", f"{name}, {len(markets)} markets")
+
+
+async def _venue(name: str, rest_url: str | None) -> Finding:
+    url = rest_url or ADAPTERS[name]().venue.rest_url
+    try:
+        async with (
+            asyncio.timeout(REACH_S),
+            aiohttp.ClientSession() as session,
+            session.get(url) as answer,
+        ):
+            return Finding(name, "ok", f"{url} answers ({answer.status})")
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        advice = f"no live trades from {name}: check the network, or try `chaintide up --demo`"
+        return Finding(name, "warning", f"{url}: {str(error) or 'no answer'}", advice)

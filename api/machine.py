@@ -1,0 +1,131 @@
+"""Everything on one machine: the broker, the roles as processes, and what a person sees."""
+
+import asyncio
+import fcntl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from chaintide.api import roles
+from chaintide.api.board import board, lines, plain
+from chaintide.api.replay import Replay, Replayed, progress_bar
+from chaintide.api.settings import Settings
+from chaintide.api.supervisor import Supervisor
+from chaintide.sinks.candle_store import CandleStore
+from chaintide.streams.errors import FatalError
+from chaintide.streams.intervals import Interval
+from chaintide.streams.kafka import KafkaConfig
+
+INTERVAL: Interval = "1m"
+REDRAW_S = 1.0
+REPORT_S = 5.0
+POLL_S = 0.05
+SIMULATOR_START_POLLS = 400
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, workers: int, say: Callable[[str], None]
+) -> AsyncIterator[tuple[KafkaConfig, Supervisor]]:
+    """Run broker, workers and a sink for this block, unless another process here does."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "roles.lock").open("w") as lock:
+        async with roles.kafka(settings) as (kafka, broker):
+            environment = {
+                "CHAINTIDE_KAFKA": kafka.bootstrap,
+                "CHAINTIDE_DATA_DIR": str(settings.data_dir.absolute()),
+            }
+            supervisor = Supervisor(settings.data_dir / "logs", environment, broker)
+            watching = asyncio.create_task(supervisor.watch(say))
+            try:
+                if _is_first(lock.fileno()):
+                    for number in range(1, workers + 1):
+                        supervisor.add(f"worker-{number}", "worker", "--instance", f"w{number}")
+                    supervisor.add("sink-1", "sink", "--instance", "s1")
+                yield kafka, supervisor
+            finally:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+                await supervisor.stop()
+
+
+def _is_first(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+async def replay(
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    speed: float | None,
+    workers: int,
+    now_ms: Callable[[], int],
+) -> Replayed:
+    """Replay ``files`` and return once everything they say is stored."""
+    console = Console(stderr=True)
+    async with running(settings, workers, console.print) as (kafka, _):
+        with progress_bar(console) as progress:
+            run = Replay(kafka, settings.partitions, now_ms, progress)
+            await run.publish(files, speed)
+            await run.follow()
+    return run.result
+
+
+async def up(
+    settings: Settings, *, demo: bool, workers: int, now_ms: Callable[[], int], seconds: float
+) -> None:
+    """Run everything and show the markets until interrupted, or for ``seconds`` if above 0."""
+    console = Console()
+    async with running(settings, workers, console.print) as (kafka, supervisor):
+        console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
+        if demo:
+            ports = settings.data_dir / "logs" / "simulator.port"
+            ports.unlink(missing_ok=True)
+            supervisor.add("simulator", "simulate", "--port-file", str(ports.absolute()))
+            port = await asyncio.to_thread(_port, ports)
+            console.print(f"simulated exchange http://127.0.0.1:{port}, Kraken's protocol")
+            supervisor.environment |= _demo_environment(port)
+        supervisor.add("ingest", "ingest")
+        async with roles.store(settings) as store:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds or None):
+                    await _show(console, store, now_ms)
+
+
+def _demo_environment(port: int) -> dict[str, str]:
+    symbols = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LINK", "DOT")
+    return {
+        "CHAINTIDE_MARKETS": ",".join(f"kraken:{symbol}-USD" for symbol in symbols),
+        "CHAINTIDE_KRAKEN_WS_URL": f"ws://127.0.0.1:{port}/v2",
+        "CHAINTIDE_KRAKEN_REST_URL": f"http://127.0.0.1:{port}",
+    }
+
+
+def _port(file: Path) -> int:
+    """Wait for the simulator to write down its port."""
+    for _ in range(SIMULATOR_START_POLLS):
+        if file.exists():
+            return int(file.read_text("utf-8"))
+        time.sleep(POLL_S)
+    raise FatalError(f"the simulated exchange did not start, see {file.parent / 'simulator.log'}")
+
+
+async def _show(console: Console, store: CandleStore, now_ms: Callable[[], int]) -> None:
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                markets = await lines(store, INTERVAL)
+                live.update(board(markets, INTERVAL, now_ms=now_ms()), refresh=True)
+                await asyncio.sleep(REDRAW_S)
+    while True:
+        console.print(plain(await lines(store, INTERVAL)))
+        await asyncio.sleep(REPORT_S)

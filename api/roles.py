@@ -1,0 +1,96 @@
+"""What each role does with its settings: the store it opens, the broker it finds."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chaintide.agents.app import WorkerConfig
+from chaintide.agents.candles import Rules
+from chaintide.api.settings import Settings
+from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.influx import InfluxConfig, InfluxStore
+from chaintide.sinks.sqlite import SqliteStore
+from chaintide.streams.admin import ensure_topics
+from chaintide.streams.broker import EmbeddedBroker
+from chaintide.streams.errors import ConfigError
+from chaintide.streams.feeds.ingest import FeedConfig
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.records import Market
+
+WORKERS_GROUP = "chaintide-candles"
+SINKS_GROUP = "chaintide-sink"
+
+
+@asynccontextmanager
+async def kafka(settings: Settings) -> AsyncIterator[tuple[KafkaConfig, EmbeddedBroker | None]]:
+    """Yield the configured Kafka, or the embedded one for as long as this block runs.
+
+    Raises:
+        ConfigError: If it cannot be reached or its topics do not fit the settings.
+    """
+    config = settings.kafka_config()
+    broker = None
+    if config is None:
+        broker = EmbeddedBroker(settings.data_dir)
+        config = await broker.start()
+    try:
+        await ensure_topics(config, settings.partitions)
+        yield config, broker
+    finally:
+        if broker is not None:
+            await broker.stop()
+
+
+@asynccontextmanager
+async def store(settings: Settings) -> AsyncIterator[CandleStore]:
+    """Yield InfluxDB if it is configured, else the SQLite file in the data directory."""
+    opened: CandleStore
+    if settings.influx_url:
+        opened = InfluxStore(
+            InfluxConfig(
+                url=settings.influx_url,
+                token=settings.influx_token.get_secret_value(),
+                org=settings.influx_org,
+                bucket=settings.influx_bucket,
+            )
+        )
+    else:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        opened = SqliteStore(settings.data_dir / "chaintide.sqlite")
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def worker_config(settings: Settings, kafka_config: KafkaConfig, instance: str) -> WorkerConfig:
+    """Return what a worker needs of the settings."""
+    return WorkerConfig(
+        kafka=kafka_config,
+        instance=instance,
+        partitions=settings.partitions,
+        group=WORKERS_GROUP,
+        rules=Rules(settings.grace_ms * 1000, settings.horizon_ms * 1000),
+    )
+
+
+def feed_configs(settings: Settings) -> list[FeedConfig]:
+    """Return the configured markets, one feed a venue.
+
+    Raises:
+        ConfigError: If a market is not ``venue:SYMBOL``.
+    """
+    venues: dict[str, list[Market]] = {}
+    for market in settings.market_names:
+        venue, colon, symbol = market.partition(":")
+        if not (colon and symbol):
+            raise ConfigError(f"CHAINTIDE_MARKETS: {market!r} is not venue:SYMBOL")
+        venues.setdefault(venue, []).append(Market(market))
+    return [
+        FeedConfig(
+            venue,
+            markets,
+            ws_url=getattr(settings, f"{venue}_ws_url", None),
+            rest_url=getattr(settings, f"{venue}_rest_url", None),
+        )
+        for venue, markets in venues.items()
+    ]

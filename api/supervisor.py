@@ -1,0 +1,83 @@
+"""Keep the broker and the role processes of one machine running."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaintide.streams.broker import EmbeddedBroker
+from chaintide.streams.child import Child
+
+CHECK_S = 0.5
+STOP_S = 20.0
+BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+STEADY_S = 60.0
+
+
+@dataclass(slots=True)
+class Role:
+    """A process that is started again when it ends; its log is ``<name>.log``."""
+
+    name: str
+    arguments: Sequence[str]
+    child: Child | None = None
+    failures: int = 0
+    started_s: float = 0.0
+    retry_s: float = 0.0
+
+
+class Supervisor:
+    """Starts roles, restarts those that end, with a growing pause, and stops them all."""
+
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], broker: EmbeddedBroker | None
+    ) -> None:
+        self._home = home
+        self.environment = dict(environment)
+        self._broker = broker
+        self.roles: list[Role] = []
+
+    def add(self, name: str, *arguments: str) -> None:
+        """Start ``chaintide ARGUMENTS`` under ``name``."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        self.roles.append(role := Role(name, arguments))
+        self._start(role)
+
+    async def watch(self, report: Callable[[str], None]) -> None:
+        """Restart what ends, until cancelled; ``report`` is told of it."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            if self._broker is not None:
+                await self._broker.start()
+            now_s = asyncio.get_running_loop().time()
+            for role in self.roles:
+                if role.child is not None and not role.child.is_running:
+                    self._bury(role, now_s)
+                    report(
+                        f"{role.name} ended, see {self._home / role.name}.log; starting it again"
+                    )
+                elif role.child is None and now_s >= role.retry_s:
+                    self._start(role)
+
+    async def stop(self) -> None:
+        """End every role, the last one started first."""
+        for role in reversed(self.roles):
+            if role.child is not None:
+                await asyncio.to_thread(role.child.stop, STOP_S)
+                role.child = None
+
+    def _start(self, role: Role) -> None:
+        role.started_s = asyncio.get_running_loop().time()
+        role.child = Child(
+            [sys.executable, "-m", "chaintide.api.cli", *role.arguments],
+            output=self._home / f"{role.name}.log",
+            environment=self.environment,
+        )
+
+    def _bury(self, role: Role, now_s: float) -> None:
+        if role.child is not None:
+            role.child.stop(0)
+        role.child = None
+        role.failures = 0 if now_s - role.started_s > STEADY_S else role.failures + 1
+        role.retry_s = now_s + BACKOFF_S[min(role.failures, len(BACKOFF_S)) - 1]

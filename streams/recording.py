@@ -1,0 +1,87 @@
+"""Recorded trades in CSV files: one trade a line, under a header that names the columns."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from chaintide.streams import codec, decimals
+from chaintide.streams.errors import BadRecordError
+from chaintide.streams.records import Market, Trade
+
+REQUIRED: Final = ("market", "trade_id", "time_us", "price", "size")
+COLUMNS: Final = (*REQUIRED, "side", "trader")
+_SIDES: Final = {"buy": "b", "b": "b", "sell": "s", "s": "s", "": "?"}
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One recorded trade; price and size are ``(n, scale)``."""
+
+    market: Market
+    id: int
+    time_us: int
+    price: tuple[int, int]
+    size: tuple[int, int]
+    side: str
+    trader: str
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A line that is no trade: its number from 1, why, and what it says."""
+
+    line: int
+    reason: str
+    text: str
+
+
+def read(lines: Iterable[str]) -> Iterator[Row | Reject]:
+    """Yield every line below the header as a trade or as a reject.
+
+    >>> list(read(["market,trade_id,time_us,price,size", "kraken:BTC-USD,1,2,-3,4"]))
+    [Reject(line=2, reason='price is not above 0', text='kraken:BTC-USD,1,2,-3,4')]
+
+    Raises:
+        BadRecordError: If the header lacks a column.
+    """
+    table = csv.reader(lines)
+    header = next(table, [])
+    if missing := [name for name in REQUIRED if name not in header]:
+        raise BadRecordError(f"the first line must name the columns, it lacks {', '.join(missing)}")
+    places = [header.index(name) if name in header else -1 for name in COLUMNS]
+    width = len(header)
+    for cells in table:
+        if not cells:
+            continue
+        try:
+            yield _row(_chosen(cells, places, width))
+        except BadRecordError as error:
+            yield Reject(table.line_num, error.reason, ",".join(cells))
+
+
+def _chosen(cells: list[str], places: list[int], width: int) -> list[str]:
+    if len(cells) != width:
+        raise BadRecordError(f"{len(cells)} cells, the header has {width}")
+    return ["" if place < 0 else cells[place] for place in places]
+
+
+def _row(cells: list[str]) -> Row:
+    market, number, time, price_text, size_text, side, trader = cells
+    if side not in _SIDES:
+        raise BadRecordError(f"side {side!r} is not buy or sell")
+    if ":" not in market:
+        raise BadRecordError(f"market {market!r} is not venue:SYMBOL")
+    if not (time.isascii() and time.isdigit()):
+        raise BadRecordError(f"time_us {time!r} is not a time in microseconds")
+    price, size = decimals.parse(price_text), decimals.parse(size_text)
+    for name, value in (("price", price), ("size", size)):
+        if value[0] <= 0:
+            raise BadRecordError(f"{name} is not above 0")
+    trade = Trade(
+        market=Market(market),
+        time_us=int(time),
+        price=price_text,
+        size=size_text,
+        trade_id=number or None,
+    )
+    return Row(Market(market), codec.trade_id(trade), int(time), price, size, _SIDES[side], trader)
