@@ -1,0 +1,63 @@
+import pytest
+
+from chaintide.streams import codec
+from chaintide.streams.errors import ConfigError
+from chaintide.streams.feeds.adapter import Mark
+from chaintide.streams.feeds.ingest import FeedConfig, check
+from chaintide.streams.feeds.resume import note_message
+from chaintide.streams.records import Heartbeat, Market, TradeBatch
+
+BTC = Market("kraken:BTC-USD")
+
+
+def batch(*ids: int) -> bytes:
+    n = len(ids)
+    record = TradeBatch(
+        market=BTC,
+        price_scale=0,
+        size_scale=0,
+        ids=list(ids),
+        times_us=[i * 10 for i in ids],
+        prices=[1] * n,
+        sizes=[1] * n,
+        sides="b" * n,
+    )
+    return codec.encode(record)
+
+
+def test_the_mark_is_the_highest_id_wherever_it_stands():
+    marks: dict[Market, Mark] = {}
+    for value in (batch(5, 7, 6), batch(3), codec.encode(Heartbeat(venue="kraken", time_us=1))):
+        note_message(marks, value)
+    assert marks == {BTC: Mark(7, 70)}
+
+
+def test_what_cannot_be_read_is_passed_over():
+    marks: dict[Market, Mark] = {}
+    note_message(marks, b"what?")
+    assert marks == {}
+
+
+def test_a_sound_configuration_passes():
+    check(
+        [
+            FeedConfig("kraken", [BTC], ws_url="ws://127.0.0.1:1/v2"),
+            FeedConfig("coinbase-advanced", [Market("coinbase:BTC-USD")]),
+            FeedConfig("coingecko", [Market("coingecko:bitcoin-USD")]),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("feeds", "advice"),
+    [
+        ([FeedConfig("nowhere", [BTC])], "there are kraken"),
+        ([FeedConfig("kraken", [])], "kraken:BASE-QUOTE"),
+        ([FeedConfig("binance", [BTC])], "binance:BASE-QUOTE"),
+        ([FeedConfig("kraken", [Market("kraken:BTCUSD")])], "BASE-QUOTE"),
+        ([FeedConfig("kraken", [BTC]), FeedConfig("kraken", [BTC])], "put their markets into one"),
+    ],
+)
+def test_a_mistake_is_explained(feeds, advice):
+    with pytest.raises(ConfigError, match=advice):
+        check(feeds)
