@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -32,6 +33,7 @@ class Missing:
     gap: Gap
     after: Mark
     before_id: int
+    absent: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class SequenceLogic:
     a mere reordering, so it gets 200 ms before it is fetched; a new subscription is fetched at
     once. After 30 s, or when the venue refuses, waiting trades are delivered behind a ``Gap``
     and the missing ones are fetched in the background, at least once a minute, until they come.
+    Ids that the venue's answer passes over are a ``Gap`` too, and not asked for again.
 
     Bounds: beyond 20,000 waiting trades all of them are dropped, and fetched later instead;
     beyond 100 gaps one is no longer fetched and stays reported.
@@ -113,18 +116,20 @@ class SequenceLogic:
             return []
         first_id = min(self._waiting, default=None)
         fresh = _between(page, self.last.id, first_id)
-        self._advance(fresh)
         has_more = page.is_full and bool(fresh)
         if first_id is None:
             is_reached = not has_more
         else:
             is_reached = any(trade.id >= first_id - 1 for trade in page.trades)
+        first = self._waiting[first_id] if is_reached and first_id is not None else None
+        gaps = self._absent(self.last, fresh if first is None else [*fresh, first])
+        self._advance(fresh)
         if not is_reached:
             self._fetch_ms = now_ms if has_more else now_ms + RETRY_MS
-            return _delivery(fresh)
-        if first_id is not None:
-            self.last = Mark(first_id - 1, self.last.time_us)
-        return _delivery(fresh + self._settle(now_ms))
+            return [*gaps, *_delivery(fresh)]
+        if first is not None:
+            self.last = Mark(first.id - 1, self.last.time_us)
+        return [*gaps, *_delivery(fresh + self._settle(now_ms))]
 
     def on_failure(
         self, fetch: Fetch, reason: str, *, now_ms: int, retry_ms: int | None
@@ -187,6 +192,14 @@ class SequenceLogic:
         to_us = max(to_us, after.time_us + 1)
         return Gap(market=self.market, from_us=after.time_us, to_us=to_us, reason=reason)
 
+    def _absent(self, after: Mark, found: Sequence[VenueTrade | Mark]) -> list[Gap]:
+        """Return a gap wherever the ids of the venue's answer jump."""
+        return [
+            self._gap(Mark(a.id, a.time_us), b.time_us, f"the venue lacks {a.id + 1} to {b.id - 1}")
+            for a, b in pairwise([after, *found])
+            if b.id > a.id + 1
+        ]
+
     def _give_up(self, now_ms: int) -> list[Output]:
         first = self._waiting[min(self._waiting)]
         after = self.last or _before(first)
@@ -200,9 +213,14 @@ class SequenceLogic:
         others = [m for m in self._missing if m is not missing]
         if any(trade.id >= missing.before_id - 1 for trade in page.trades):
             self._missing = others
-            return [*_delivery(found), msgspec.structs.replace(missing.gap, filled=True)]
+            end = Mark(missing.before_id, missing.gap.to_us)
+            filled = msgspec.structs.replace(missing.gap, filled=True)
+            absent = [*missing.absent, *self._absent(missing.after, [*found, end])]
+            return [*_delivery(found), filled, *absent]
         if found:
-            missing = replace(missing, after=Mark(found[-1].id, found[-1].time_us))
+            absent = [*missing.absent, *self._absent(missing.after, found)]
+            after = Mark(found[-1].id, found[-1].time_us)
+            missing = replace(missing, after=after, absent=tuple(absent))
         if not (page.is_full and found):
             self._missing_ms = now_ms + REFUSED_RETRY_MS
         self._missing = [missing, *others][-MAX_MISSING:]

@@ -169,6 +169,36 @@ def test_a_rest_that_is_behind_the_socket_is_asked_again_after_a_second():
     assert fetched(logic, 1050).after == Mark(11, 11_000)
 
 
+def test_what_the_answer_of_the_venue_passes_over_is_a_gap():
+    logic = resumed()
+    fetch = fetched(logic, 0)
+    logic.on_trades(trades(16), now_ms=0)
+    outputs = logic.on_page(fetch, Page(trades(12, 13, 16), is_full=False), now_ms=1)
+    assert [(o.from_us, o.to_us, o.reason) for o in outputs if isinstance(o, Gap)] == [
+        (10_000, 12_000, "the venue lacks 11 to 11"),
+        (13_000, 16_000, "the venue lacks 14 to 15"),
+    ]
+    assert delivered(outputs) == [12, 13, 16]
+    assert logic.is_caught_up
+    assert logic.on_tick(now_ms=REFUSED_RETRY_MS) == []
+
+
+def test_a_gap_that_can_only_be_filled_in_part_shrinks():
+    logic = resumed()
+    fetch = fetched(logic, 0)
+    logic.on_trades(trades(16), now_ms=0)
+    logic.on_failure(fetch, "HTTP 403", now_ms=0, retry_ms=None)
+    first = logic.on_page(fetched(logic, 1), Page(trades(11, 13), is_full=True), now_ms=1)
+    assert (delivered(first), first[1:]) == ([11, 13], [])
+    outputs = logic.on_page(fetched(logic, 1), Page(trades(14, 16), is_full=False), now_ms=2)
+    assert delivered(outputs) == [14]
+    assert [(o.from_us, o.to_us, o.filled) for o in outputs if isinstance(o, Gap)] == [
+        (10_000, 16_000, True),
+        (11_000, 13_000, False),
+        (14_000, 16_000, False),
+    ]
+
+
 def test_a_long_backfill_goes_on_page_by_page():
     logic = resumed()
     outputs = logic.on_page(fetched(logic, 0), Page(trades(11, 12), is_full=True), now_ms=1)
