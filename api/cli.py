@@ -63,10 +63,7 @@ def up(
     demo: Annotated[
         bool, typer.Option("--demo", help="Trade against a simulated exchange, no internet needed.")
     ] = False,
-    data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None,
+    data_dir: DataDir = None,
     workers: Workers = 1,
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
 ) -> None:
@@ -76,10 +73,7 @@ DataDir = None,
 
 
 @app.command()
-def ingest(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None) -> None:
+def ingest(*, data_dir: DataDir = None) -> None:
     """Read the configured venues into Kafka."""
     settings = _settings(data_dir)
 
@@ -97,10 +91,7 @@ DataDir = None) -> None:
 
 
 @app.command()
-def worker(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None, instance: Instance = "w1") -> None:
+def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
     """Turn trades into candles; start as many as there are cores or machines."""
     settings = _settings(data_dir)
     if (config := settings.kafka_config()) is not None:
@@ -111,10 +102,7 @@ DataDir = None, instance: Instance = "w1") -> None:
 
 
 @app.command()
-def sink(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None, instance: Instance = "s1") -> None:
+def sink(*, data_dir: DataDir = None, instance: Instance = "s1") -> None:
     """Store candles in InfluxDB or SQLite."""
     settings = _settings(data_dir)
 
@@ -160,10 +148,7 @@ def simulate(
 def replay(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="FILE...")],
     *,
-    data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None,
+    data_dir: DataDir = None,
     speed: Annotated[
         float | None, typer.Option(min=1e-3, help="Event time per running time; else full speed.")
     ] = None,
@@ -184,10 +169,7 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
     market: Annotated[str, typer.Argument(help="venue:SYMBOL, as in kraken:BTC-USD.")],
     *,
     interval: Annotated[Interval, typer.Option(help="Length of a candle.")] = "1m",
-    data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None,
+    data_dir: DataDir = None,
     fmt: Annotated[listing.Format, typer.Option("--format")] = "table",
     start: Annotated[str | None, typer.Option(help="First open time: ISO 8601 or ms.")] = None,
     end: Annotated[str | None, typer.Option(help="Open times before this one.")] = None,
@@ -214,10 +196,7 @@ DataDir = None,
 
 
 @app.command()
-def doctor(*, data_dir: # These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
-
-DataDir = None) -> None:
+def doctor(*, data_dir: DataDir = None) -> None:
     """Say what is configured and reachable, and what to do about the rest."""
     settings = _settings(data_dir)
     table = Table("", "what", "found", "what to do")
