@@ -38,6 +38,11 @@ class Supervisor:
         self._broker = broker
         self.roles: list[Role] = []
 
+    @property
+    def broker_pid(self) -> int | None:
+        """The process id of the embedded broker, if there is one."""
+        return None if self._broker is None else self._broker.pid
+
     def add(self, name: str, *arguments: str) -> None:
         """Start ``chaintide ARGUMENTS`` under ``name``."""
         self._home.mkdir(parents=True, exist_ok=True)

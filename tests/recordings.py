@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
-VENUES = Path(__file__).resolve().parents[2] / "shared" / "data" / "venues"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def recording(name: str) -> Path:
+    """Return the path of a recording, or skip the test that needs it."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"no recording at {path}")
+    return path
 
 
 def venue_file(name: str) -> bytes:
-    """Return a recording, or skip the test that needs it."""
-    path = VENUES / name
-    if not path.exists():
-        pytest.skip(f"no recording at {path}")
-    return path.read_bytes()
+    """Return a venue's message as received."""
+    return recording(f"venues/{name}").read_bytes()
