@@ -96,7 +96,8 @@ class Feed:
 
     async def _close(self, socket: VenueSocket) -> BaseException | None:
         task = self._sockets.pop(socket)
-        task.cancel()
+        async with self._turn:  # never between two outputs of one logic
+            task.cancel()
         await asyncio.wait({task})
         return None if task.cancelled() else task.exception()
 
