@@ -7,12 +7,13 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from chaintide.streams import topics
-from chaintide.streams.errors import ConfigError
+from chaintide.streams.errors import ConfigError, RetryableError
 from chaintide.streams.kafka import KafkaConfig
 
+_TIMEOUT_MS: Final = 10_000
 _WEEK_MS: Final = 7 * 24 * 3_600_000
 _MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _POLICIES: Final = {
@@ -26,6 +27,7 @@ async def ensure_topics(config: KafkaConfig, partitions: int) -> None:
 
     Raises:
         ConfigError: If a topic exists with another partition count or cleanup policy.
+        RetryableError: If Kafka does not answer.
     """
     async with _admin(config) as admin:
         await _create(admin, partitions)
@@ -46,7 +48,11 @@ async def ensure_topics(config: KafkaConfig, partitions: int) -> None:
 
 
 async def lag(config: KafkaConfig, group: str, topic: str) -> int:
-    """Return how many records of ``topic`` ``group`` has not committed yet."""
+    """Return how many records of ``topic`` ``group`` has not committed yet.
+
+    Raises:
+        RetryableError: If Kafka does not answer.
+    """
     options = {"group_id": group, "enable_auto_commit": False, **config.client_options()}
     async with _admin(config) as admin, AIOKafkaConsumer(**options) as consumer:
         [described] = await admin.describe_topics([topic])
@@ -61,9 +67,15 @@ async def lag(config: KafkaConfig, group: str, topic: str) -> int:
 
 @asynccontextmanager
 async def _admin(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**config.client_options())
+    admin = AIOKafkaAdminClient(request_timeout_ms=_TIMEOUT_MS, **config.client_options())
     try:
-        await admin.start()
+        try:
+            await admin.start()
+        except KafkaError as error:
+            raise RetryableError(
+                f"Kafka at {config.bootstrap} does not answer ({error}): is it up, and are "
+                "CHAINTIDE_KAFKA and the login that belongs to it right?"
+            ) from error
         yield admin
     finally:
         await admin.close()

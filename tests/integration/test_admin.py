@@ -5,7 +5,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from chaintide.streams import topics
 from chaintide.streams.admin import ensure_topics, lag
-from chaintide.streams.errors import ConfigError
+from chaintide.streams.errors import ConfigError, RetryableError
 from chaintide.streams.kafka import KafkaConfig
 
 pytestmark = pytest.mark.broker
@@ -67,3 +67,11 @@ async def test_another_cleanup_policy_is_refused_with_what_to_do(kafka):
     await admin.close()
     with pytest.raises(ConfigError, match=r"cleanup\.policy=delete, needs compact"):
         await ensure_topics(kafka, 3)
+
+
+async def test_a_kafka_that_does_not_answer_is_named():
+    nowhere = KafkaConfig(bootstrap="127.0.0.1:1")
+    with pytest.raises(RetryableError, match=r"127\.0\.0\.1:1 does not answer"):
+        await ensure_topics(nowhere, 3)
+    with pytest.raises(RetryableError, match="CHAINTIDE_KAFKA"):
+        await lag(nowhere, "readers", topics.TRADES.name)
