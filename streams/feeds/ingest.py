@@ -119,6 +119,8 @@ async def _run_all(outbox: KafkaOutbox, shells: list[Coroutine[Any, Any, None]])
             for shell in shells:
                 tasks.create_task(shell)
             tasks.create_task(_watch(writing))
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
     finally:
         writing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -127,6 +129,10 @@ async def _run_all(outbox: KafkaOutbox, shells: list[Coroutine[Any, Any, None]])
 
 async def _watch(writing: asyncio.Task[None]) -> None:
     await asyncio.shield(writing)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _shell(feed: FeedConfig, means: _Means) -> Coroutine[Any, Any, None]:

@@ -12,6 +12,7 @@ from chaintide.streams.records import Gap, Market
 
 REORDER_MS: Final = 200
 RETRY_MS: Final = 1_000
+REPLAY_MS: Final = 1_000
 HOLD_MS: Final = 30_000
 REFUSED_RETRY_MS: Final = 60_000
 MAX_WAITING: Final = 20_000
@@ -76,11 +77,11 @@ class SequenceLogic:
 
     @property
     def is_caught_up(self) -> bool:
-        """Return whether the market has traded and all that was reported has been delivered."""
+        """Return whether everything the venue has reported so far has been delivered."""
         return self.is_subscribed and self._hole_ms is None
 
     def on_subscribed(self, *, now_ms: int) -> None:
-        """Assume that trades were missed, or with nothing to go on from await the first."""
+        """Assume that trades were missed; a market without a past awaits a replay for 1 s."""
         if not self.is_subscribed:
             self._open_hole(now_ms, wait_ms=0)
         self.is_subscribed = True
@@ -148,6 +149,8 @@ class SequenceLogic:
     def on_tick(self, *, now_ms: int) -> list[Output]:
         """Return the gap that has been waited for too long, then the fetch that is due."""
         outputs: list[Output] = []
+        if self.last is None and self._hole_ms is not None:
+            self._hole_ms = None if now_ms - self._hole_ms >= REPLAY_MS else self._hole_ms
         if self._waiting and self._hole_ms is not None and now_ms - self._hole_ms >= HOLD_MS:
             outputs = self._give_up(now_ms)
         fetch = self._due_fetch(now_ms)

@@ -234,16 +234,17 @@ class Feed:
         await self._promise()
 
     async def _promise(self) -> None:
-        ready = [logic for logic in self.sequences.values() if logic.is_caught_up]
-        if ready:
-            is_complete = len(ready) == len(self.sequences)
-            self.status.state = "live" if is_complete else "backfilling"
-            heard_ms = min(socket.heard_ms for socket in self._sockets)
-            time_us = (heard_ms - GRACE_MS) * 1000
-            for market in [None] if is_complete else [logic.market for logic in ready]:
-                await self.outbox.send(
-                    Heartbeat(venue=self.adapter.venue.name, time_us=time_us, market=market)
-                )
+        if not any(logic.is_subscribed for logic in self.sequences.values()):
+            return
+        ready = [logic.market for logic in self.sequences.values() if logic.is_caught_up]
+        is_complete = len(ready) == len(self.sequences)
+        self.status.state = "live" if is_complete else "backfilling"
+        heard_ms = min(socket.heard_ms for socket in self._sockets)
+        time_us = (heard_ms - GRACE_MS) * 1000
+        for market in [None] if is_complete else ready:
+            await self.outbox.send(
+                Heartbeat(venue=self.adapter.venue.name, time_us=time_us, market=market)
+            )
 
 
 def _symbol(message: VenueTrade | Ack | Refusal) -> str | None:

@@ -5,6 +5,7 @@ from chaintide.streams.feeds.sequence import (
     MAX_WAITING,
     REFUSED_RETRY_MS,
     REORDER_MS,
+    REPLAY_MS,
     Delivery,
     Fetch,
     SequenceLogic,
@@ -47,9 +48,18 @@ def test_a_first_start_takes_the_replayed_trades_and_promises_nothing_before():
     logic = SequenceLogic(MARKET)
     logic.on_subscribed(now_ms=0)
     assert not logic.is_caught_up
-    assert logic.on_tick(now_ms=HOLD_MS) == []
-    assert delivered(logic.on_trades(trades(7, 5, 6), now_ms=HOLD_MS)) == [5, 6, 7]
+    assert delivered(logic.on_trades(trades(7, 5, 6), now_ms=1)) == [5, 6, 7]
     assert logic.is_caught_up
+
+
+def test_a_market_that_never_traded_is_caught_up_after_a_second():
+    logic = SequenceLogic(MARKET)
+    logic.on_subscribed(now_ms=0)
+    assert logic.on_tick(now_ms=REPLAY_MS - 1) == []
+    assert not logic.is_caught_up
+    assert logic.on_tick(now_ms=REPLAY_MS) == []
+    assert logic.is_caught_up
+    assert delivered(logic.on_trades(trades(7), now_ms=HOLD_MS)) == [7]
 
 
 def test_replayed_trades_are_suppressed_and_prove_that_nothing_was_missed():
