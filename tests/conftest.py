@@ -42,9 +42,24 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     if url := os.environ.get("CHAINTIDE_TEST_INFLUX_URL"):
         yield Influxd(url, token=os.environ["CHAINTIDE_TEST_INFLUX_TOKEN"])
         return
+    with running_influx(tmp_path_factory.mktemp("influx")) as server:
+        yield server
+
+
+@pytest.fixture
+def mortal_influx(tmp_path: Path) -> Iterator[Influxd]:
+    """An InfluxDB of the test's own, to be frozen and killed."""
+    with running_influx(tmp_path / "influx") as server:
+        yield server
+
+
+@contextmanager
+def running_influx(data_dir: Path) -> Iterator[Influxd]:
     try:
-        server = start_new(tmp_path_factory.mktemp("influx"))
+        server = start_new(data_dir)
     except CannotBuildError as error:
         pytest.skip(str(error))
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()

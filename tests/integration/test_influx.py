@@ -1,13 +1,12 @@
 """InfluxDB going away, coming back, and getting everything twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from aiohttp import web
 from candles import MARKET, batch, candle, gap
-from influxd import CannotBuildError, Influxd, start_new
+from influxd import Influxd
 
 from chaintide.sinks import influx as shell
 from chaintide.sinks.influx import InfluxConfig, InfluxStore
@@ -28,19 +27,8 @@ ANSWERS = [
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Influxd]:
-    """An InfluxDB that may be killed."""
-    try:
-        server = start_new(tmp_path)
-    except CannotBuildError as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def store(own: Influxd) -> AsyncIterator[InfluxStore]:
-    made = open_bucket(own, own.new_bucket())
+async def store(mortal_influx: Influxd) -> AsyncIterator[InfluxStore]:
+    made = open_bucket(mortal_influx, mortal_influx.new_bucket())
     yield made
     await made.close()
 
@@ -63,27 +51,29 @@ async def write_until_stored(store: InfluxStore, batches: Sequence[CandleBatch])
 
 
 @pytest.mark.influx
-async def test_nothing_is_lost_when_it_is_killed(own: Influxd, store: InfluxStore):
+async def test_nothing_is_lost_when_it_is_killed(mortal_influx: Influxd, store: InfluxStore):
     await store.write(BATCHES[:30])
-    own.kill()
+    mortal_influx.kill()
     writing = asyncio.create_task(write_until_stored(store, BATCHES[30:]))
     await asyncio.sleep(0.5)
     with pytest.raises(RetryableError):
         await store.candles(MARKET, "1m")
-    await asyncio.to_thread(own.start)
+    await asyncio.to_thread(mortal_influx.start)
     assert await asyncio.wait_for(writing, 30) > 0
     found = await store.candles(MARKET, "1m")
     assert [c.close for c in found] == [str(3 * minute + 2) for minute in range(30)]
 
 
 @pytest.mark.influx
-async def test_nothing_is_lost_when_it_hangs(own: Influxd, monkeypatch: pytest.MonkeyPatch):
+async def test_nothing_is_lost_when_it_hangs(
+    mortal_influx: Influxd, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(shell, "TIMEOUT_MS", 500)
-    store = open_bucket(own, own.new_bucket())
-    own.freeze()
+    store = open_bucket(mortal_influx, mortal_influx.new_bucket())
+    mortal_influx.freeze()
     writing = asyncio.create_task(write_until_stored(store, BATCHES))
     await asyncio.sleep(1.2)
-    own.thaw()
+    mortal_influx.thaw()
     assert await asyncio.wait_for(writing, 30) > 0
     found = await store.candles(MARKET, "1m")
     assert [c.close for c in found] == [str(3 * minute + 2) for minute in range(30)]

@@ -13,9 +13,11 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from candles import batch, candle, gap
+from influxd import Influxd
 
 from chaintide.sinks import runner
 from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.influx import InfluxConfig, InfluxStore
 from chaintide.sinks.memory import MemoryStore
 from chaintide.sinks.runner import SinkCounts, run_sink
 from chaintide.sinks.sqlite import SqliteStore
@@ -200,6 +202,28 @@ async def test_nothing_is_lost_while_the_store_is_down(
     assert await world.state(store) == await world.clean_state(world.updates(0, 200))
     assert task.result().retries >= 1
     assert store.largest_write <= 50
+
+
+@pytest.mark.influx
+async def test_nothing_is_lost_while_influxdb_is_killed(
+    world: World, mortal_influx: Influxd, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runner, "POLL_RECORDS", 50)
+    server = mortal_influx
+    config = InfluxConfig(server.url, server.org, server.new_bucket(), server.token)
+    store, batches = InfluxStore(config), world.updates(0, 400)
+    await world.produce(batches[:1400])
+    async with world.sink(store) as task:
+        await eventually(lambda: _has_some(store))
+        server.kill()
+        await world.produce(batches[1400:])
+        await asyncio.sleep(1)
+        assert await world.lag() > 0
+        await asyncio.to_thread(server.start)
+        await world.drained()
+    assert task.result().retries > 0
+    assert await world.state(store) == await world.clean_state(batches)
+    await store.close()
 
 
 async def test_what_cannot_be_understood_becomes_a_dead_letter(world: World):
