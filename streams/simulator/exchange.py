@@ -1,5 +1,6 @@
 """Every market of the exchange and its complete list of trades, within a stated bound."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from operator import attrgetter
 from typing import Final
 
 from chaintide.streams import decimals
+from chaintide.streams.errors import ConfigError
 from chaintide.streams.simulator import kraken
 from chaintide.streams.simulator.faults import Fault, FaultLogic, schedule
 from chaintide.streams.simulator.trades import MARKETS, SimMarket, SimTrade, Tape
 
 KEPT: Final = 200_000
+MAX_RATE: Final = 1_000
 SNAPSHOT: Final = 50
 CSV_HEADER: Final = "market,trade_id,time_us,price,size,side\n"
 _HISTORY_US: Final = 600_000_000
@@ -23,12 +26,23 @@ class Settings:
     """What is simulated: ``rate`` is in trades a second for each market.
 
     ``faults_every_s`` switches a random fault on so often; zero means never.
+
+    Raises:
+        ConfigError: If the rate or the time between faults is out of range.
     """
 
     seed: int = 1
     rate: float = 2.0
     markets: Sequence[SimMarket] = MARKETS
     faults_every_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < MAX_RATE:
+            raise ConfigError(
+                f"rate {self.rate}: give trades a second, above 0 and below {MAX_RATE}"
+            )
+        if not 0 <= self.faults_every_s < math.inf:
+            raise ConfigError(f"faults every {self.faults_every_s} s: give seconds, or 0 for never")
 
 
 @dataclass(frozen=True, slots=True)

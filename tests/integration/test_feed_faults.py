@@ -1,6 +1,6 @@
 """The feed of Kraken, unchanged, on a real socket against an exchange that fails in every way.
 
-The clock runs ten times as fast as the wall's, for the feed and for the exchange alike.
+The clock runs faster than the wall's, for the feed and for the exchange alike.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ T = TypeVar("T")
 Row = tuple[int, int, str, str, str]
 
 
-def fast_clock() -> Callable[[], int]:
-    """Return a clock in microseconds that starts now and runs ten times too fast."""
+def fast_clock(speed: int) -> Callable[[], int]:
+    """Return a clock in microseconds that starts now and runs so many times too fast."""
     start_us, start_s = time.time_ns() // 1000, time.monotonic()
-    return lambda: start_us + round((time.monotonic() - start_s) * SPEED * 1e6)
+    return lambda: start_us + round((time.monotonic() - start_s) * speed * 1e6)
 
 
 @dataclass(slots=True)
@@ -126,9 +126,9 @@ def up_to(rows: dict[int, Row], last: Row) -> list[Row]:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Rig]:
+async def running(settings: Settings, speed: int = SPEED) -> AsyncIterator[Rig]:
     """Run exchange and feed until the end of the block."""
-    now_us = fast_clock()
+    now_us = fast_clock(speed)
     simulator = Simulator(settings, now_us=now_us)
     markets = [Market(f"kraken:{market.symbol}") for market in settings.markets]
     async with aiohttp.ClientSession() as http:
@@ -180,14 +180,16 @@ async def test_a_dropped_connection_loses_nothing(rig: Rig):
     await assert_nothing_lost(rig)
 
 
-async def test_a_frozen_connection_is_replaced_within_ten_seconds_and_loses_nothing(rig: Rig):
-    frozen_us = rig.now_us()
-    await rig.fault("freeze", seconds=600)
-    await rig.until(lambda: rig.status.state == "connecting")
-    assert rig.now_us() - frozen_us <= 10_000_000 + 500_000  # half a second is 50 ms of the wall
-    await rig.until(lambda: rig.status.connects == 2)
-    await rig.trade_on()
-    await assert_nothing_lost(rig)
+async def test_a_frozen_connection_is_replaced_within_ten_seconds_and_loses_nothing():
+    """At a third of the usual speed, so that the wall's delays weigh less in the ten seconds."""
+    async with running(Settings(markets=MARKETS[:1], rate=10), speed=3) as rig:
+        await rig.fault("freeze", seconds=600)
+        frozen_us = rig.now_us()
+        await rig.until(lambda: rig.status.state == "connecting")
+        assert rig.now_us() - frozen_us <= 10_000_000
+        await rig.until(lambda: rig.status.connects == 2)
+        await rig.trade_on(50)
+        await assert_nothing_lost(rig)
 
 
 async def test_a_short_freeze_loses_nothing_on_the_same_connection(rig: Rig):

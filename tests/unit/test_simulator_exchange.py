@@ -2,6 +2,7 @@
 
 import pytest
 
+from chaintide.streams.errors import ConfigError
 from chaintide.streams.simulator import exchange, faults
 from chaintide.streams.simulator.exchange import ExchangeLogic, Settings
 from chaintide.streams.simulator.faults import Fault
@@ -13,6 +14,17 @@ MINUTE_US = 60_000_000
 
 def truth(venue: ExchangeLogic) -> list[int]:
     return [int(line.split(",")[1]) for line in venue.csv("BTC-USD").splitlines()[1:]]
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1_000, float("nan")])
+def test_a_rate_that_makes_no_sense_is_refused(rate: float):
+    with pytest.raises(ConfigError, match="rate"):
+        Settings(rate=rate)
+
+
+def test_a_schedule_that_makes_no_sense_is_refused():
+    with pytest.raises(ConfigError, match="faults"):
+        Settings(faults_every_s=-1)
 
 
 def test_scheduled_faults_happen():
