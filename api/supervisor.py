@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.child import Child
+from chaintide.streams.errors import ChaintideError
 
 CHECK_S = 0.5
 STOP_S = 20.0
@@ -53,8 +54,7 @@ class Supervisor:
         """Restart what ends, until cancelled; ``report`` is told of it."""
         while True:
             await asyncio.sleep(CHECK_S)
-            if self._broker is not None:
-                await self._broker.start()
+            await self._keep_broker(report)
             now_s = asyncio.get_running_loop().time()
             for role in self.roles:
                 if role.child is not None and not role.child.is_running:
@@ -64,6 +64,13 @@ class Supervisor:
                     )
                 elif role.child is None and now_s >= role.retry_s:
                     self._start(role)
+
+    async def _keep_broker(self, report: Callable[[str], None]) -> None:
+        if self._broker is not None:
+            try:
+                await self._broker.start()
+            except ChaintideError as error:
+                report(f"the broker does not start: {error}; trying again")
 
     async def stop(self) -> None:
         """End every role, the last one started first."""

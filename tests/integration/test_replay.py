@@ -46,7 +46,7 @@ def agree(published: dict[str, str], ours: dict[str, str] | None) -> bool:
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything below in two runs of the program: the second one finishes and repeats the first."""
+    """Everything below in two runs: the second one finishes and repeats the first."""
     tmp = tmp_path_factory.mktemp("replay")
     kraken, hitbtc = (
         recording("oracle/kraken_trades.csv.gz"),
