@@ -58,8 +58,8 @@ class Feed:
                 tasks.create_task(self._backfill())
                 tasks.create_task(self._tick_forever())
         finally:
-            for task in self._sockets.values():
-                task.cancel()
+            for socket in list(self._sockets):
+                await self._close(socket)
 
     # ------------------------------------------------------------------ sockets
 

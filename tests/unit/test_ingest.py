@@ -1,9 +1,12 @@
+import asyncio
+
 import pytest
 
 from chaintide.streams import codec
-from chaintide.streams.errors import ConfigError
+from chaintide.streams.errors import ConfigError, FatalError
 from chaintide.streams.feeds.adapter import Mark
-from chaintide.streams.feeds.ingest import FeedConfig, check
+from chaintide.streams.feeds.ingest import FeedConfig, _run_all, check
+from chaintide.streams.feeds.outbox import KafkaOutbox
 from chaintide.streams.feeds.resume import note_message
 from chaintide.streams.records import Heartbeat, Market, TradeBatch
 
@@ -36,6 +39,27 @@ def test_what_cannot_be_read_is_passed_over():
     marks: dict[Market, Mark] = {}
     note_message(marks, b"what?")
     assert marks == {}
+
+
+class FullDisk:
+    async def send(self, *_args, **_options):
+        sent = asyncio.get_running_loop().create_future()
+        sent.set_exception(OSError("disk full"))
+        return sent
+
+    async def flush(self):
+        pass
+
+
+async def test_a_kafka_that_fails_ends_everything_with_one_plain_error():
+    outbox = KafkaOutbox(FullDisk(), 1, lambda: 0)
+
+    async def feed() -> None:
+        await outbox.send(Heartbeat(venue="kraken", time_us=1))
+        await asyncio.Event().wait()
+
+    with pytest.raises(FatalError, match="disk full"):
+        await asyncio.wait_for(_run_all(outbox, [feed()]), 1)
 
 
 def test_a_sound_configuration_passes():
