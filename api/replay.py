@@ -81,9 +81,9 @@ class Replay:
         rejects = file.with_name(f"{file.name}.rejects")
         rejects.unlink(missing_ok=True)
         before = self._progress.tasks[task].completed
-        with file.open("rb") as raw:
+        with file.open("rb") as raw, _lines(file, raw) as text:
             try:
-                for count, row in enumerate(recording.read(_lines(file, raw))):
+                for count, row in enumerate(recording.read(text)):
                     if isinstance(row, recording.Reject):
                         self._reject(rejects, row)
                     else:

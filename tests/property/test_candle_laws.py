@@ -1,5 +1,6 @@
 """Laws of the candles: any order, any batching, any crash, the same bits."""
 
+import itertools
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -64,10 +65,8 @@ def batch_of(trades: Iterable[PlainTrade]) -> TradeBatch:
 
 def batches(trades: list[PlainTrade], cuts: list[int]) -> list[TradeBatch]:
     """Cut the trades into batches at ``cuts``."""
-    places = sorted({0, *(cut % len(trades) for cut in cuts)}) + [len(trades)]
-    return [
-        batch_of(trades[a:b]) for a, b in zip(places, places[1:], strict=False) if trades[a:b]
-    ]
+    places = [*sorted({0, *(cut % len(trades) for cut in cuts)}), len(trades)]
+    return [batch_of(trades[a:b]) for a, b in itertools.pairwise(places) if trades[a:b]]
 
 
 def numbers(candle: Candle) -> tuple[object, ...]:

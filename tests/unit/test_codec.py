@@ -1,0 +1,125 @@
+"""What a message of the trades topic may say, and what is refused with a reason."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaintide.streams import codec
+from chaintide.streams.errors import BadRecordError
+from chaintide.streams.records import (
+    Candle,
+    CandleBatch,
+    DeadLetter,
+    Gap,
+    Heartbeat,
+    Late,
+    Market,
+    Trade,
+    TradeBatch,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "messages.jsonl"
+BTC = Market("kraken:BTC-USD")
+BATCH = TradeBatch(
+    market=BTC,
+    price_scale=1,
+    size_scale=8,
+    ids=[10218208, 10218209],
+    times_us=[1762795433971744, 1762795457846737],
+    prices=[1054336, 1054101],
+    sizes=[27625, 5000],
+    sides="bs",
+    ingest_time_ms=1762795457900,
+)
+GAP = Gap(market=BTC, from_us=1, to_us=2, reason="backfill refused")
+CANDLE = Candle(
+    market=BTC,
+    interval="1m",
+    open_time_ms=1762795440000,
+    close_time_ms=1762795500000,
+    open="105410.1",
+    high="105410.1",
+    low="105351.1",
+    close="105351.1",
+    volume="0.0095537",
+    quote_volume="1006.791605644",
+    vwap="105382.3760066068",
+    taker_buy_volume="0.00005",
+    trades=5,
+    first_trade_id=10218209,
+    last_trade_id=10218213,
+    status="closed",
+    revision=1,
+    complete=True,
+    fill="traded",
+    updated_ms=1762795562000,
+)
+RECORDS = [
+    BATCH,
+    Trade(market=BTC, time_us=1762795433971744, price="105433.6", size="0.00027625", trade_id=1),
+    Heartbeat(venue="kraken", time_us=1762795433971744),
+    GAP,
+    CandleBatch(market=BTC, generation=3, offset=17, candles=[CANDLE], gaps=[GAP]),
+    DeadLetter(topic="t", partition=1, offset=2, reason="malformed", key="k", value="{"),
+    Late(trades=BATCH, late_by_ms=5, topic="t", partition=1, offset=2),
+]
+
+
+def test_every_message_is_written_as_the_golden_file_says():
+    """A difference here is a change for every program that reads the topics: a new version."""
+    written = [codec.encode(record).decode() for record in RECORDS]
+    assert written == GOLDEN.read_text("utf-8").splitlines()
+
+
+def test_a_single_trade_of_another_producer_becomes_a_batch():
+    value = b'{"market":"kraken:BTC-USD","time_us":5,"price":"1.50","size":"2e-3","side":"sell"}'
+    batch = codec.decode_trades(value)
+    assert isinstance(batch, TradeBatch)
+    assert (batch.prices, batch.price_scale, batch.sizes, batch.size_scale) == ([15], 1, [2], 3)
+    assert batch.sides == "s"
+    assert codec.decode_trades(value) == batch, "a trade without id has the same id every time"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ids": [1]}, "unequal length"),
+        ({"prices": [1.5, 2]}, "malformed"),
+        ({"v": 2}, "schema version 2"),
+        ({"price_scale": -1}, "scale"),
+        ({"market": "BTC"}, "venue:SYMBOL"),
+        ({"traders": ["a"]}, "traders"),
+        ({"type": "unheard"}, "malformed"),
+    ],
+)
+def test_what_a_batch_cannot_be_is_refused_with_a_reason(change: dict[str, object], reason: str):
+    value = json.dumps(json.loads(codec.encode(BATCH)) | change).encode()
+    with pytest.raises(BadRecordError, match=reason):
+        codec.decode_trades(value)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"market":1}', b"null"])
+def test_bytes_that_are_no_message_are_refused(value: bytes):
+    with pytest.raises(BadRecordError, match="malformed"):
+        codec.decode_trades(value)
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=8) | st.floats(),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["type", "market", "ids", "v", "price"]), inner, max_size=4
+            )
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_bytes_are_a_record_or_refused(value: bytes):
+    with contextlib.suppress(BadRecordError):
+        assert codec.decode_trades(value).v == 1
