@@ -1,6 +1,7 @@
 """The Faust worker: reads trades, keeps one shard per partition, writes candles."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -30,8 +31,15 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConfig
     instance: str
     partitions: int
-    rules: Rules = Rules()
-    group: str = "chaintide-candles"
+    group: str
+    data_dir: Path
+    grace_ms: int
+    horizon_ms: int
+
+    @property
+    def rules(self) -> Rules:
+        """When candles close and when they are final."""
+        return Rules(self.grace_ms * 1000, self.horizon_ms * 1000)
 
 
 class CandleWorker:
@@ -181,6 +189,7 @@ def _app(config: WorkerConfig) -> faust.App:
     return faust.App(
         config.group,
         store="memory://",
+        datadir=str(config.data_dir / "faust"),
         topic_partitions=config.partitions,
         web_enabled=False,
         topic_disable_leader=True,

@@ -80,7 +80,9 @@ class Shard:
     def _results(self) -> list[Outgoing]:
         refused, self._refused = self._refused, []
         results: list[Outgoing] = [
-            (DEAD_LETTERS if isinstance(record, DeadLetter) else LATE, None, codec.encode(record))
+            (DEAD_LETTERS, record.key.encode(), codec.encode(record))
+            if isinstance(record, DeadLetter)
+            else (LATE, record.trades.market.encode(), codec.encode(record))
             for record in refused
         ]
         results += [

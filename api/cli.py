@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from chaintide.agents.app import run_worker
 from chaintide.api import doctor as examination
 from chaintide.api import listing, machine, roles
 from chaintide.api.settings import Settings, read_settings
@@ -95,7 +94,7 @@ def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
     """Turn trades into candles; start as many as there are cores or machines."""
     settings = _settings(data_dir)
     if (config := settings.kafka_config()) is not None:
-        run_worker(roles.worker_config(settings, config, instance))
+        roles.work(settings, config, instance)
     else:
         err.print("A worker alone needs CHAINTIDE_KAFKA=host:port; `chaintide up` brings its own.")
         raise typer.Exit(2)

@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from chaintide.agents.app import WorkerConfig
-from chaintide.agents.candles import Rules
+from chaintide.agents.app import WorkerConfig, run_worker
 from chaintide.api.settings import Settings
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.sinks.influx import InfluxConfig, InfluxStore
@@ -62,14 +61,18 @@ async def store(settings: Settings) -> AsyncIterator[CandleStore]:
         await opened.close()
 
 
-def worker_config(settings: Settings, kafka_config: KafkaConfig, instance: str) -> WorkerConfig:
-    """Return what a worker needs of the settings."""
-    return WorkerConfig(
-        kafka=kafka_config,
-        instance=instance,
-        partitions=settings.partitions,
-        group=WORKERS_GROUP,
-        rules=Rules(settings.grace_ms * 1000, settings.horizon_ms * 1000),
+def work(settings: Settings, kafka_config: KafkaConfig, instance: str) -> None:
+    """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
+    run_worker(
+        WorkerConfig(
+            kafka=kafka_config,
+            instance=instance,
+            partitions=settings.partitions,
+            group=WORKERS_GROUP,
+            data_dir=settings.data_dir,
+            grace_ms=settings.grace_ms,
+            horizon_ms=settings.horizon_ms,
+        )
     )
 
 

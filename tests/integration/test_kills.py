@@ -1,0 +1,124 @@
+"""kill -9 of every process at random moments: the store must equal a recompute of the topic."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from rich.console import Console
+
+from chaintide.agents.candles import Rules
+from chaintide.agents.changelog import Recovery
+from chaintide.agents.partition import Input, PartitionLogic
+from chaintide.api import machine, roles
+from chaintide.api.replay import Replay, progress_bar
+from chaintide.api.settings import Settings, read_settings
+from chaintide.streams.admin import lag
+from chaintide.streams.intervals import INTERVALS
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.records import Candle, Market
+from chaintide.streams.topics import TRADES
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+TRADES_WRITTEN = 200_000
+MARKETS = 40
+ROUNDS = 10
+RECORDED_S = 6_000
+
+
+def write_trades(path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    start_us = 1_700_400_000_000_000
+    with path.open("w", encoding="utf-8") as out:
+        out.write("market,trade_id,time_us,price,size,side\n")
+        for n in range(TRADES_WRITTEN):
+            time_us = start_us + n * RECORDED_S * 1_000_000 // TRADES_WRITTEN
+            time_us -= rng.choice([0, 0, 0, 1_000, 3_000_000, 90_000_000])
+            price, size = rng.randint(90_000, 110_000) / 100, rng.randint(1, 10**8)
+            line = f"sim:M{n % MARKETS}-USD,{n // MARKETS},{time_us},{price},{size / 10**8:.8f},"
+            out.write(line + rng.choice(("buy", "sell")) + "\n")
+
+
+async def recompute(kafka: KafkaConfig) -> dict[tuple[str, str, int], Candle]:
+    """Return what the logic makes of the topic, in one go and without a fault."""
+    expected: dict[tuple[str, str, int], Candle] = {}
+    logics: dict[int, PartitionLogic] = {}
+    consumer = AIOKafkaConsumer(
+        TRADES.name, **kafka.client_options(), auto_offset_reset="earliest", group_id=None
+    )
+    async with consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, records in (await consumer.getmany(timeout_ms=500)).items():
+                logic = logics.setdefault(tp.partition, PartitionLogic(Rules(), Recovery()))
+                for r in records:
+                    logic.on_input(Input(tp.partition, r.offset, r.timestamp, r.key, r.value))
+    for logic in logics.values():
+        for batch in logic.drain():
+            expected |= {(c.market, c.interval, c.open_time_ms): c for c in batch.candles}
+    return expected
+
+
+async def stored(settings: Settings) -> dict[tuple[str, str, int], Candle]:
+    found: dict[tuple[str, str, int], Candle] = {}
+    async with roles.store(settings) as store:
+        for market in await store.markets():
+            for interval in INTERVALS:
+                for candle in await store.candles(Market(market), interval):
+                    found[market, interval, candle.open_time_ms] = candle
+    return found
+
+
+async def kill_everything(supervisor, broker_pid, rng: random.Random) -> int:
+    """In every round kill broker, sink and one worker, each at a moment of its own."""
+    kills = 0
+    for _ in range(ROUNDS):
+        victims = [role.name for role in supervisor.roles]
+        for name in rng.sample(["broker", "sink-1", rng.choice(victims[:-1])], 3):
+            await asyncio.sleep(rng.uniform(0.2, 2.5))
+            child = next((role.child for role in supervisor.roles if role.name == name), None)
+            pid = broker_pid() if name == "broker" else child and child.pid
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+    return kills
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_killed_processes_leave_the_store_as_a_clean_run_does(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+):
+    seed = 11 + workers
+    file = tmp_path / "trades.csv"
+    write_trades(file, seed)
+    monkeypatch.setenv("CHAINTIDE_PARTITIONS", "4")
+    settings = read_settings().model_copy(update={"data_dir": tmp_path / "data"})
+    log: list[str] = []
+    progress = progress_bar(Console(quiet=True))
+    async with machine.running(settings, workers, log.append) as (kafka, supervisor):
+        replay = Replay(kafka, settings.partitions, lambda: time.time_ns() // 10**6, progress)
+        publishing = asyncio.create_task(replay.publish([file], RECORDED_S / 40))
+        kills = await kill_everything(
+            supervisor, lambda: supervisor.broker_pid, random.Random(seed)
+        )
+        await publishing
+        async with asyncio.timeout(240):
+            for group, topic in (
+                (roles.WORKERS_GROUP, TRADES.name),
+                (roles.SINKS_GROUP, "chaintide.candles.v1"),
+            ):
+                while await lag(kafka, group, topic):  # noqa: ASYNC110  Kafka has no event for it
+                    await asyncio.sleep(0.5)
+        expected, found = await recompute(kafka), await stored(settings)
+    assert kills >= 2 * ROUNDS
+    assert replay.result.trades == TRADES_WRITTEN
+    counted = sum(c.trades for (_, interval, _), c in found.items() if interval == "1w")
+    assert counted == TRADES_WRITTEN
+    assert found == expected
