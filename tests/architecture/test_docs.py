@@ -36,7 +36,9 @@ def is_dead(page: Path, link: str) -> bool:
 
 
 def section(command: str) -> str:
-    [found] = re.findall(rf"^## chaintide {command}\b.*?(?=^## |\Z)", CLI_PAGE, re.M | re.S)
+    [found] = re.findall(
+        rf"^## chaintide {command}\b.*?(?=^## |\Z)", CLI_PAGE, re.MULTILINE | re.DOTALL
+    )
     return found
 
 
