@@ -26,7 +26,7 @@ STALL_S = 60.0
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker needs to know."""
+    """What one worker needs to know; ``started_s`` is the clock, the least generation."""
 
     kafka: KafkaConfig
     instance: str
@@ -35,6 +35,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     grace_ms: int
     horizon_ms: int
+    started_s: int
 
     @property
     def rules(self) -> Rules:
@@ -121,7 +122,9 @@ class CandleWorker:
                 )
                 await producer.start()
                 self._producer = producer
-        logic = await recover(self.config.kafka, partition, self.config.rules)
+        logic = await recover(
+            self.config.kafka, partition, self.config.rules, self.config.started_s
+        )
         return await Shard(partition, logic, self._producer).own()
 
     async def _write_when_due(self) -> None:

@@ -42,12 +42,13 @@ class PartitionLogic:
     """Routes the messages of one partition to its markets, each message once.
 
     ``offset`` is that of the last message applied; markets remember it with their state, so a
-    message that is delivered again changes nothing.
+    message that is delivered again changes nothing. ``generation`` is above that of every owner
+    before; ``least_generation`` keeps it so when the changelog is lost and the store is not.
     """
 
-    def __init__(self, rules: Rules, recovery: Recovery) -> None:
+    def __init__(self, rules: Rules, recovery: Recovery, least_generation: int = 1) -> None:
         self.rules = rules
-        self.generation = recovery.generation + 1
+        self.generation = max(recovery.generation + 1, least_generation)
         self.offset = -1
         self.trades = 0
         self._markets: dict[Market, CandleLogic] = {}

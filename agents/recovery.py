@@ -13,7 +13,9 @@ from chaintide.streams.topics import CANDLE_STATE, TRADES
 logger = logging.getLogger(__name__)
 
 
-async def recover(kafka: KafkaConfig, partition: int, rules: Rules) -> PartitionLogic:
+async def recover(
+    kafka: KafkaConfig, partition: int, rules: Rules, least_generation: int
+) -> PartitionLogic:
     """Return the logic of ``partition`` as its last owner left it.
 
     If the trades topic ends below what was applied, it was made anew: offsets start over.
@@ -30,7 +32,7 @@ async def recover(kafka: KafkaConfig, partition: int, rules: Rules) -> Partition
                 entries += len(records)
                 for record in records:
                     recovery.on_entry(record.key, record.value)
-    logic = PartitionLogic(rules, recovery)
+    logic = PartitionLogic(rules, recovery, least_generation)
     if logic.applied >= ends[trades]:
         logger.error(
             "trades topic was made anew, offsets start over partition=%d applied=%d end_offset=%d",

@@ -94,7 +94,7 @@ def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
     """Turn trades into candles; start as many as there are cores or machines."""
     settings = _settings(data_dir)
     if (config := settings.kafka_config()) is not None:
-        roles.work(settings, config, instance)
+        roles.work(settings, config, instance, now_ms=now_ms())
     else:
         err.print("A worker alone needs CHAINTIDE_KAFKA=host:port; `chaintide up` brings its own.")
         raise typer.Exit(2)

@@ -61,7 +61,7 @@ async def store(settings: Settings) -> AsyncIterator[CandleStore]:
         await opened.close()
 
 
-def work(settings: Settings, kafka_config: KafkaConfig, instance: str) -> None:
+def work(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
     run_worker(
         WorkerConfig(
@@ -72,6 +72,7 @@ def work(settings: Settings, kafka_config: KafkaConfig, instance: str) -> None:
             data_dir=settings.data_dir,
             grace_ms=settings.grace_ms,
             horizon_ms=settings.horizon_ms,
+            started_s=now_ms // 1000,
         )
     )
 

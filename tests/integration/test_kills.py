@@ -1,11 +1,11 @@
 """kill -9 of every process at random moments: the store must equal a recompute of the topic."""
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.api import machine, roles
 from chaintide.api.replay import Replay, progress_bar
 from chaintide.api.settings import Settings, read_settings
+from chaintide.api.supervisor import Supervisor
 from chaintide.streams.admin import lag
 from chaintide.streams.intervals import INTERVALS
 from chaintide.streams.kafka import KafkaConfig
@@ -74,20 +75,29 @@ async def stored(settings: Settings) -> dict[tuple[str, str, int], Candle]:
     return found
 
 
-async def kill_everything(supervisor, broker_pid, rng: random.Random) -> int:
-    """In every round kill broker, sink and one worker, each at a moment of its own."""
-    kills = 0
+async def kill_everything(supervisor: Supervisor, rng: random.Random) -> Counter[str]:
+    """In every round kill -9 broker, sink and one worker, each at a moment of its own."""
+    kills: Counter[str] = Counter()
+    workers = [role.name for role in supervisor.roles if role.name.startswith("worker")]
     for _ in range(ROUNDS):
-        victims = [role.name for role in supervisor.roles]
-        for name in rng.sample(["broker", "sink-1", rng.choice(victims[:-1])], 3):
-            await asyncio.sleep(rng.uniform(0.2, 2.5))
-            child = next((role.child for role in supervisor.roles if role.name == name), None)
-            pid = broker_pid() if name == "broker" else child and child.pid
-            if pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    kills += 1
+        for name in rng.sample(["broker", "sink-1", rng.choice(workers)], 3):
+            await asyncio.sleep(rng.uniform(0.1, 2.0))
+            while not kill(supervisor, name):  # noqa: ASYNC110  nothing tells of a start
+                await asyncio.sleep(0.1)
+            kills[name.partition("-")[0]] += 1
     return kills
+
+
+def kill(supervisor: Supervisor, name: str) -> bool:
+    """Kill a process and return whether there was one."""
+    children = {role.name: role.child and role.child.pid for role in supervisor.roles}
+    pid = supervisor.broker_pid if name == "broker" else children[name]
+    try:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return bool(pid)
 
 
 @pytest.mark.timeout(600)
@@ -105,9 +115,7 @@ async def test_killed_processes_leave_the_store_as_a_clean_run_does(
     async with machine.running(settings, workers, log.append) as (kafka, supervisor):
         replay = Replay(kafka, settings.partitions, lambda: time.time_ns() // 10**6, progress)
         publishing = asyncio.create_task(replay.publish([file], RECORDED_S / 40))
-        kills = await kill_everything(
-            supervisor, lambda: supervisor.broker_pid, random.Random(seed)
-        )
+        kills = await kill_everything(supervisor, random.Random(seed))
         await publishing
         async with asyncio.timeout(240):
             for group, topic in (
@@ -117,7 +125,7 @@ async def test_killed_processes_leave_the_store_as_a_clean_run_does(
                 while await lag(kafka, group, topic):  # noqa: ASYNC110  Kafka has no event for it
                     await asyncio.sleep(0.5)
         expected, found = await recompute(kafka), await stored(settings)
-    assert kills >= 2 * ROUNDS
+    assert kills == {"broker": ROUNDS, "sink": ROUNDS, "worker": ROUNDS}, log
     assert replay.result.trades == TRADES_WRITTEN
     counted = sum(c.trades for (_, interval, _), c in found.items() if interval == "1w")
     assert counted == TRADES_WRITTEN

@@ -109,6 +109,13 @@ def test_a_stale_owners_record_does_not_win():
     assert counted(third) == 4
 
 
+def test_generations_rise_even_when_the_changelog_is_lost():
+    assert PartitionLogic(Rules(), Recovery(), 1_700_000_000).generation == 1_700_000_000
+    recovery = Recovery()
+    recovery.on_entry(*owner(1_700_000_000))
+    assert PartitionLogic(Rules(), recovery, 1_600_000_000).generation == 1_700_000_001
+
+
 def test_offsets_start_over_when_the_topic_was_made_anew():
     logic = new()
     send(logic, trade(1), trade(2), trade(3))
