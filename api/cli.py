@@ -63,12 +63,14 @@ def up(
         bool, typer.Option("--demo", help="Trade against a simulated exchange, no internet needed.")
     ] = False,
     data_dir: DataDir = None,
+    http_port: Annotated[int, typer.Option(help="Where /healthz answers; 0: any.")] = 8321,
     workers: Workers = 1,
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
 ) -> None:
     """Run everything on this machine and show the markets."""
     settings = _settings(data_dir)
-    _run(machine.up(settings, demo=demo, workers=workers, now_ms=now_ms, seconds=seconds))
+    plan = machine.Plan(demo=demo, workers=workers, http_port=http_port, seconds=seconds)
+    _run(machine.up(settings, plan, now_ms))
 
 
 @app.command()

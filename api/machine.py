@@ -5,12 +5,13 @@ import fcntl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
-from chaintide.api import roles
+from chaintide.api import health, roles
 from chaintide.api.board import board, lines, plain
 from chaintide.api.replay import Replay, Replayed, progress_bar
 from chaintide.api.settings import Settings
@@ -80,14 +81,22 @@ async def replay(
     return run.result
 
 
-async def up(
-    settings: Settings, *, demo: bool, workers: int, now_ms: Callable[[], int], seconds: float
-) -> None:
-    """Run everything and show the markets until interrupted, or for ``seconds`` if above 0."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What ``up`` runs, where it answers, and for how long (0: until interrupted)."""
+
+    demo: bool
+    workers: int
+    http_port: int
+    seconds: float
+
+
+async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
+    """Run everything and show the markets."""
     console = Console()
-    async with running(settings, workers, console.print) as (kafka, supervisor):
+    async with running(settings, plan.workers, console.print) as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
-        if demo:
+        if plan.demo:
             ports = settings.data_dir / "logs" / "simulator.port"
             ports.unlink(missing_ok=True)
             supervisor.add("simulator", "simulate", "--port-file", str(ports.absolute()))
@@ -95,9 +104,13 @@ async def up(
             console.print(f"simulated exchange http://127.0.0.1:{port}, Kraken's protocol")
             supervisor.environment |= _demo_environment(port)
         supervisor.add("ingest", "ingest")
-        async with roles.store(settings) as store:
+        async with (
+            roles.store(settings) as store,
+            health.serving(kafka, supervisor, plan.http_port) as port,
+        ):
+            console.print(f"health http://127.0.0.1:{port}/healthz")
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds or None):
+                async with asyncio.timeout(plan.seconds or None):
                     await _show(console, store, now_ms)
 
 

@@ -27,6 +27,11 @@ class Role:
     started_s: float = 0.0
     retry_s: float = 0.0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self.child is not None and self.child.is_running
+
 
 class Supervisor:
     """Starts roles, restarts those that end, with a growing pause, and stops them all."""

@@ -1,0 +1,68 @@
+"""The main job as a person starts it: everything on one machine, against the simulated exchange."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+
+def chaintide(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "chaintide.api.cli", *arguments]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    arguments = ("up", "--demo", "--http-port", "0", "--data-dir", str(tmp_path / "data"))
+    process = subprocess.Popen(chaintide(*arguments), stdout=subprocess.PIPE, text=True)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read what the program prints until it says ``pattern``; pytest's limit is the deadline."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(pattern, line):
+            return found[0]
+    raise AssertionError(f"ended without saying {pattern}")
+
+
+def answer(url: str) -> tuple[int, dict[str, object]]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_shows_candles_forming_says_how_it_is_and_ends_cleanly(
+    demo: subprocess.Popen[str], tmp_path: Path
+):
+    started = time.monotonic()
+    url = until(demo, r"http://127\.0\.0\.1:\d+/healthz")
+    until(demo, r"kraken:BTC-USD [\d.]+ \(\d+ trades\)")
+    print(f"first candle after {time.monotonic() - started:.1f} s")  # noqa: T201
+    status, health = answer(url)
+    assert status == 200, health
+    assert health["processes"] == dict.fromkeys(("worker-1", "sink-1", "simulator", "ingest"), True)
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=60)
+    assert demo.returncode == 0
+    listing = chaintide("candles", "kraken:BTC-USD", "--data-dir", str(tmp_path / "data"))
+    done = subprocess.run([*listing, "--format", "json"], capture_output=True, check=True)
+    candles = json.loads(done.stdout)
+    assert candles
+    assert not candles[0]["complete"], "the first minute began before we did"
