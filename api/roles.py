@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from chaintide.agents.app import WorkerConfig, run_worker
 from chaintide.api.settings import Settings
 from chaintide.sinks.candle_store import CandleStore
-from chaintide.sinks.influx import InfluxConfig, InfluxStore
 from chaintide.sinks.sqlite import SqliteStore
 from chaintide.streams.admin import ensure_topics
 from chaintide.streams.broker import EmbeddedBroker
@@ -44,6 +42,9 @@ async def store(settings: Settings) -> AsyncIterator[CandleStore]:
     """Yield InfluxDB if it is configured, else the SQLite file in the data directory."""
     opened: CandleStore
     if settings.influx_url:
+        # Nearly a second that SQLite users need not wait for.
+        from chaintide.sinks.influx import InfluxConfig, InfluxStore  # noqa: PLC0415
+
         opened = InfluxStore(
             InfluxConfig(
                 url=settings.influx_url,
@@ -63,6 +64,9 @@ async def store(settings: Settings) -> AsyncIterator[CandleStore]:
 
 def work(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
+    # Half a second that no other role has to wait for.
+    from chaintide.agents.app import WorkerConfig, run_worker  # noqa: PLC0415
+
     run_worker(
         WorkerConfig(
             kafka=kafka_config,
