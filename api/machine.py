@@ -23,7 +23,7 @@ from chaintide.streams.kafka import KafkaConfig
 
 INTERVAL: Interval = "1m"
 REDRAW_S = 1.0
-REPORT_S = 5.0
+REPORT_S = 2.0
 POLL_S = 0.05
 SIMULATOR_START_POLLS = 400
 
