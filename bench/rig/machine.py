@@ -32,6 +32,8 @@ def pinned(program: str, *arguments: str, cwd: Path) -> Iterator[subprocess.Pope
         )
         try:
             yield child
+            if child.poll() is not None and child.returncode:
+                raise SystemExit((cwd / f"{program}.log").read_text())
         finally:
             child.terminate()
             try:
