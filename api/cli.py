@@ -1,7 +1,6 @@
 """The command line: the outermost shell, where the clock is read."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
@@ -33,6 +32,7 @@ app = typer.Typer(
         "Real-time streaming analytics: venue trades through Kafka and Faust into exact candles."
     ),
 )
+WIDE = 240  # columns: a number that wraps can be read, one that is cut cannot
 out = Console()
 err = Console(stderr=True)
 
@@ -171,7 +171,7 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
     *,
     interval: Annotated[Interval, typer.Option(help="Length of a candle.")] = "1m",
     data_dir: DataDir = None,
-    fmt: Annotated[listing.Format, typer.Option("--format")] = "table",
+    fmt: Annotated[listing.Format, typer.Option("--format", help="What to print.")] = "table",
     start: Annotated[str | None, typer.Option(help="First open time: ISO 8601 or ms.")] = None,
     end: Annotated[str | None, typer.Option(help="Open times before this one.")] = None,
 ) -> None:
@@ -188,7 +188,7 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
             err.print(f"No candles of {market}. Markets in the store: {names}", soft_wrap=True)
             return 1
         if fmt == "table":
-            out.print(listing.as_table(found))
+            Console(width=WIDE).print(listing.as_table(found))
         else:
             sys.stdout.write(listing.as_csv(found) if fmt == "csv" else listing.as_json(found))
         return 0
@@ -243,16 +243,23 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  whatever ``mai
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return asyncio.run(main)
+        return asyncio.run(_until_told(main))
     except ChaintideError as error:
         err.print(f"[red]{error}[/]", soft_wrap=True)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        with contextlib.suppress(OSError):
-            err.print("stopped")
+    except asyncio.CancelledError:
+        err.print("stopped")
         raise typer.Exit(0) from None
+
+
+async def _until_told(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
+    """Run ``main`` in this task, which SIGTERM and Ctrl-C cancel."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await main
 
 
 def main() -> None:

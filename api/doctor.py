@@ -13,7 +13,7 @@ from chaintide.api import roles
 from chaintide.api.settings import Settings
 from chaintide.streams.admin import lag
 from chaintide.streams.errors import ChaintideError
-from chaintide.streams.feeds.ingest import ADAPTERS
+from chaintide.streams.feeds.ingest import check, venue_of
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import CANDLES, TRADES
 
@@ -44,8 +44,14 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         advice = "check CHAINTIDE_KAFKA and its CHAINTIDE_KAFKA_* login"
         yield Finding("Kafka", "fault", str(error), advice)
     yield await _store(settings)
-    for feed in roles.feed_configs(settings):
-        yield await _venue(feed.venue, feed.rest_url)
+    try:
+        feeds = roles.feed_configs(settings)
+        check(feeds)
+    except ChaintideError as error:
+        yield Finding("feeds", "fault", str(error), "change CHAINTIDE_MARKETS")
+        return
+    for feed in feeds:
+        yield await _venue(feed.venue, feed.rest_url or venue_of(feed).rest_url)
 
 
 def _disk(settings: Settings) -> Finding:
@@ -79,8 +85,7 @@ async def _store(settings: Settings) -> Finding:
     return Finding("store", "ok", f"{name}, {len(markets)} markets")
 
 
-async def _venue(name: str, rest_url: str | None) -> Finding:
-    url = rest_url or ADAPTERS[name]().venue.rest_url
+async def _venue(name: str, url: str) -> Finding:
     try:
         async with (
             asyncio.timeout(REACH_S),

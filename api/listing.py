@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
+from rich import box
 from rich.table import Table
 
 from chaintide.streams.records import Candle
@@ -49,8 +51,15 @@ def as_json(candles: Sequence[Candle]) -> str:
 
 
 def as_table(candles: Sequence[Candle]) -> Table:
-    """Return candles as a table."""
-    table = Table(*COLUMNS[2:])
+    """Return candles as a table whose numbers are never cut, however narrow the terminal."""
+    names = ("open time (UTC)", "open", "high", "low", "close", "volume", "trades", "status")
+    table = Table(*names, box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for candle in candles:
-        table.add_row(*cells(candle)[2:])
+        opened = datetime.fromtimestamp(candle.open_time_ms / 1000, UTC)
+        mark = candle.status if candle.complete else f"{candle.status}, incomplete"
+        prices = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+        table.add_row(f"{opened:%Y-%m-%d %H:%M}", *prices, str(candle.trades), mark)
+    for column in table.columns:
+        column.no_wrap = True
+        column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
     return table

@@ -99,6 +99,7 @@ def feed_configs(settings: Settings) -> list[FeedConfig]:
             markets,
             ws_url=getattr(settings, f"{venue}_ws_url", None),
             rest_url=getattr(settings, f"{venue}_rest_url", None),
+            api_key=settings.coingecko_api_key.get_secret_value() if venue == "coingecko" else "",
         )
         for venue, markets in venues.items()
     ]

@@ -79,10 +79,7 @@ class Settings(BaseSettings):
         default=None, description="Another REST API than CoinGecko's."
     )
     coingecko_api_key: SecretStr = Field(
-        default=SecretStr(""), description="Key for more requests to CoinGecko."
-    )
-    coingecko_coins: str = Field(
-        default="", description="CoinGecko ids to observe, separated by commas. Empty: none."
+        default=SecretStr(""), description="Key of CoinGecko's demo plan."
     )
     influx_url: str = Field(
         default="",
@@ -130,11 +127,6 @@ class Settings(BaseSettings):
     def market_names(self) -> list[str]:
         """The configured markets, in their order, each once."""
         return _listed(self.markets)
-
-    @property
-    def coingecko_coin_ids(self) -> list[str]:
-        """The configured CoinGecko coins, in their order, each once."""
-        return _listed(self.coingecko_coins)
 
     def kafka_config(self) -> KafkaConfig | None:
         """Return where the configured Kafka is; None means the embedded one."""

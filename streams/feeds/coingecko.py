@@ -15,6 +15,7 @@ from chaintide.streams.feeds import payload as wire
 from chaintide.streams.feeds.adapter import Request, Venue, assets, raw_number
 from chaintide.streams.records import SCHEMA_VERSION, Market
 
+KEY_HEADER: Final = "x-cg-demo-api-key"
 VENUE: Final = Venue(
     name="coingecko", ws_url="", rest_url="https://api.coingecko.com/api/v3", rest_per_minute=10
 )

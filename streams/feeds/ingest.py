@@ -36,12 +36,16 @@ ADAPTERS: Final[dict[str, Callable[[], Adapter]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FeedConfig:
-    """A venue, the markets to read there, and other addresses than its own if given."""
+    """A venue, the markets to read there, and other addresses than its own if given.
+
+    ``api_key`` is CoinGecko's; the other venues need none.
+    """
 
     venue: str
     markets: Sequence[Market]
     ws_url: str | None = None
     rest_url: str | None = None
+    api_key: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -95,16 +99,17 @@ def check(feeds: Sequence[FeedConfig]) -> None:
     for feed in feeds:
         if feed.venue not in known:
             raise ConfigError(f"no feed for venue {feed.venue!r}; there are {', '.join(known)}")
-        name = _venue(feed).name
+        name = venue_of(feed).name
         strangers = [market for market in feed.markets if market != _canonical(market, name)]
         if strangers or not feed.markets:
             raise ConfigError(f"feed {feed.venue}: write {name}:BASE-QUOTE, not {strangers}")
-    names = [_venue(feed).name for feed in feeds]
+    names = [venue_of(feed).name for feed in feeds]
     if len(set(names)) < len(names):
         raise ConfigError("two feeds of one venue: put their markets into one")
 
 
-def _venue(feed: FeedConfig) -> Venue:
+def venue_of(feed: FeedConfig) -> Venue:
+    """Return what is known of the venue of ``feed``."""
     return ADAPTERS[feed.venue]().venue if feed.venue in ADAPTERS else coingecko.VENUE
 
 
@@ -136,7 +141,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _shell(feed: FeedConfig, means: _Means) -> Coroutine[Any, Any, None]:
-    venue = _venue(feed)
+    venue = venue_of(feed)
     status = means.statuses[feed.venue] = FeedStatus(feed.venue, list(feed.markets))
     rest = HttpRest(
         means.session,
@@ -144,6 +149,7 @@ def _shell(feed: FeedConfig, means: _Means) -> Coroutine[Any, Any, None]:
         Budget(venue.rest_per_minute),
         status.breaker,
         means.now_ms,
+        headers={coingecko.KEY_HEADER: feed.api_key} if feed.api_key else {},
     )
     if feed.venue not in ADAPTERS:
         return Poll(means.outbox, rest, means.now_ms, status).run()

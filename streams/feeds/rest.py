@@ -1,8 +1,8 @@
 """REST calls to one venue, within its budget and behind its breaker."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
@@ -34,6 +34,7 @@ class HttpRest:
     budget: Budget
     breaker: Breaker
     now_ms: Callable[[], int]
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     async def get(self, request: Request) -> bytes:
         """Return the body of a successful answer.
@@ -62,7 +63,9 @@ class HttpRest:
 
     async def _call(self, request: Request) -> tuple[int, float, bytes]:
         url = self.base_url + request.path
-        async with self.session.get(url, params=request.params, timeout=_TIMEOUT) as response:
+        async with self.session.get(
+            url, params=request.params, headers=self.headers, timeout=_TIMEOUT
+        ) as response:
             given = response.headers.get("Retry-After", "")
             wait_s = retry_after_s(given, now_ms=self.now_ms())
             return response.status, wait_s, await response.read()

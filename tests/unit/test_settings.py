@@ -24,10 +24,8 @@ def test_nothing_configured_is_the_embedded_kafka_and_sqlite():
 
 def test_markets_are_a_list_without_blanks_and_repeats(monkeypatch):
     monkeypatch.setenv("CHAINTIDE_MARKETS", " kraken:BTC-USD,, coinbase:ETH-USD,kraken:BTC-USD")
-    monkeypatch.setenv("CHAINTIDE_COINGECKO_COINS", "bitcoin, ethereum")
     settings = read_settings()
     assert settings.market_names == ["kraken:BTC-USD", "coinbase:ETH-USD"]
-    assert settings.coingecko_coin_ids == ["bitcoin", "ethereum"]
 
 
 def test_a_configured_kafka_comes_with_its_credentials(monkeypatch):
