@@ -5,12 +5,15 @@ greatest (event time, trade id), everything else is a maximum, a minimum or an i
 any order, any batching and any retry of the same trades gives the same bits.
 """
 
-from itertools import pairwise
-from operator import le, mul
+from itertools import compress
+from operator import mul
+from typing import Final
 
 import msgspec
 
 from chaintide.streams.records import TradeBatch
+
+_BOUGHT: Final = bytes(char == ord("b") for char in range(256))  # 1 for b, 0 for the others
 
 
 class Bar(msgspec.Struct, array_like=True):
@@ -38,18 +41,16 @@ class Bar(msgspec.Struct, array_like=True):
         """Fold ``other``, which has no trade in common with this bar, into it."""
         if self.price_scale != other.price_scale or self.size_scale != other.size_scale:
             other = align(self, other)
-        if (other.open_time_us, other.open_id) < (self.open_time_us, self.open_id):
-            self.open_time_us, self.open_id, self.open = (
-                other.open_time_us,
-                other.open_id,
-                other.open,
-            )
-        if (other.close_time_us, other.close_id) > (self.close_time_us, self.close_id):
-            self.close_time_us, self.close_id, self.close = (
-                other.close_time_us,
-                other.close_id,
-                other.close,
-            )
+        if other.open_time_us <= self.open_time_us and (
+            (other.open_time_us, other.open_id) < (self.open_time_us, self.open_id)
+        ):
+            self.open_time_us, self.open_id = other.open_time_us, other.open_id
+            self.open = other.open
+        if other.close_time_us >= self.close_time_us and (
+            (other.close_time_us, other.close_id) > (self.close_time_us, self.close_id)
+        ):
+            self.close_time_us, self.close_id = other.close_time_us, other.close_id
+            self.close = other.close
         self.high = max(self.high, other.high)
         self.low = min(self.low, other.low)
         self.volume += other.volume
@@ -83,9 +84,8 @@ def align(bar: Bar, other: Bar) -> Bar:
 
 
 def is_ordered(batch: TradeBatch) -> bool:
-    """Return whether ids strictly rise and times never fall."""
-    ids, times = batch.ids, batch.times_us
-    return all(a < b for a, b in pairwise(ids)) and all(map(le, times, times[1:]))
+    """Return whether neither ids nor times ever fall; sorting what is sorted is quick."""
+    return batch.ids == sorted(batch.ids) and batch.times_us == sorted(batch.times_us)
 
 
 def bar_of(batch: TradeBatch) -> Bar:
@@ -108,9 +108,7 @@ def bar_of(batch: TradeBatch) -> Bar:
         low=min(prices),
         volume=sum(sizes),
         quote=sum(map(mul, prices, sizes)),
-        buy_volume=sum(
-            [size for size, side in zip(sizes, batch.sides, strict=True) if side == "b"]
-        ),
+        buy_volume=sum(compress(sizes, batch.sides.encode("ascii", "replace").translate(_BOUGHT))),
         trades=len(ids),
     )
 
