@@ -12,7 +12,7 @@ from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 from mode.services import WaitResults
 
-from chaintide.agents.candles import Rules
+from chaintide.agents.book import Rules
 from chaintide.agents.partition import Input
 from chaintide.agents.recovery import recover
 from chaintide.agents.shard import Shard
@@ -24,7 +24,6 @@ EMIT_EVERY_S = 0.01
 EMIT_SHARE = 0.15  # of the time: emits are spaced so that they take no more of it
 FLUSH_EVERY_S = 0.5
 FULL_S = 0.005
-MAX_UNACKED = 2_000
 STALL_S = 60.0
 
 
@@ -84,31 +83,41 @@ class CandleWorker:
     async def _on_event(self, event: Any) -> None:  # noqa: ANN401
         message = event.message
         shard = self.shards.get(message.partition) or await self._shard(message.partition)
+        if shard is None:
+            return  # the partition was taken away, its next owner reads this again
         shard.apply(
             Input(
                 message.partition,
                 message.offset,
                 int(message.timestamp * 1000),
                 message.key or b"",
-                message.value,
+                message.value or b"",
             ),
             event,
         )
         now = asyncio.get_running_loop().time()
-        if now >= self._next_emit or shard.unacked >= MAX_UNACKED:
+        if now >= self._next_emit or shard.is_full:
             await self._write(now)
             await asyncio.sleep(0)
 
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:  # noqa: ANN401
         """Begin to recover every partition at once; inputs wait for theirs."""
         for tp in assigned:
-            if tp.topic == TRADES.name and tp.partition not in self.shards:
+            if tp.topic == TRADES.name:
+                self.shards.pop(tp.partition, None)
+                self._progress.pop(tp.partition, None)
                 self._opening[tp.partition] = asyncio.create_task(self._open(tp.partition))
 
-    async def _shard(self, partition: int) -> Shard:
-        opening = self._opening.get(partition) or asyncio.create_task(self._open(partition))
-        shard = self.shards[partition] = await opening
-        self._opening.pop(partition, None)
+    async def _shard(self, partition: int) -> Shard | None:
+        """Wait for the recovery of ``partition``; None if it is not ours any more."""
+        opening = self._opening.get(partition)
+        if opening is None:
+            return None
+        await asyncio.wait({opening})
+        if self._opening.get(partition) is not opening:
+            return None
+        del self._opening[partition]
+        shard = self.shards[partition] = opening.result()
         return shard
 
     async def _open(self, partition: int) -> Shard:
@@ -142,7 +151,7 @@ class CandleWorker:
         """Flush if it is time to, or emit if it is time to."""
         loop = asyncio.get_running_loop()
         shards = list(self.shards.values())
-        if now >= self._next_flush or any(shard.unacked >= MAX_UNACKED for shard in shards):
+        if now >= self._next_flush or any(shard.is_full for shard in shards):
             self._next_flush = now + FLUSH_EVERY_S
             for shard in shards:
                 await shard.flush()
@@ -169,22 +178,20 @@ class CandleWorker:
             await self._producer.stop()
 
     async def _watch(self) -> None:
-        """Crash if there is something to read and nothing has been applied for a minute."""
+        """Crash if there is something to read and nothing has been read for a minute."""
         now = asyncio.get_running_loop().time()
         for tp in self.app.consumer.assignment():
-            if tp.topic != TRADES.name:
+            if tp.topic != TRADES.name or tp.partition in self._opening:
                 continue
             shard = self.shards.get(tp.partition)
-            applied = shard.logic.offset if shard else -1
-            last, since = self._progress.get(tp.partition, (-2, now))
-            if applied != last:
+            offset = shard.logic.offset if shard else -1
+            read = offset + 1 if offset >= 0 else (await self.app.consumer.position(tp)) or 0
+            last, since = self._progress.get(tp.partition, (-1, now))
+            if read != last:
                 since = now
-            self._progress[tp.partition] = (applied, since)
-            has_lag = (self.app.consumer.highwater(tp) or 0) - 1 > applied
-            if has_lag and now - since > STALL_S:
-                text = (
-                    f"no progress for {STALL_S:.0f} s (partition={tp.partition} offset={applied})"
-                )
+            self._progress[tp.partition] = (read, since)
+            if (self.app.consumer.highwater(tp) or 0) > read and now - since > STALL_S:
+                text = f"no progress in {STALL_S:.0f} s (partition={tp.partition} offset={offset})"
                 await self.app.crash(FatalError(text))
 
 
@@ -247,6 +254,7 @@ def _app(config: WorkerConfig) -> faust.App:
 def run_worker(config: WorkerConfig) -> None:
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
     uvloop.install()
+    config.data_dir.mkdir(parents=True, exist_ok=True)
     worker = CandleWorker(config)
     faust.Worker(
         worker.app, loglevel="warning", daemon=True, redirect_stdouts=False

@@ -1,62 +1,17 @@
 """The candles of one market at seven intervals: exact, in any order, until they are final."""
 
-from collections.abc import Iterator
-
-import msgspec
+from collections.abc import Iterable
 
 from chaintide.agents.bars import Bar, bar_of, rows
+from chaintide.agents.book import LEVELS, MINUTE_US, Book, Pending, Rules, by_minute, opening
+from chaintide.agents.gaps import after
 from chaintide.agents.runs import Runs
 from chaintide.agents.shelf import Shelf
 from chaintide.agents.windows import WIDTHS_US, Shown, Window, candle, close_of
-from chaintide.streams.intervals import INTERVALS, ORIGIN_MS
 from chaintide.streams.records import Candle, Gap, Market, Status, TradeBatch
 
-LEVELS = range(len(INTERVALS))
-MINUTE_US = WIDTHS_US[0]
 MAX_FILL = 10_080
-MAX_GAPS = 1_000
 _STATUS: tuple[Status, ...] = ("open", "closed", "corrected")
-_ORIGINS_US = tuple(ORIGIN_MS[interval] * 1000 for interval in INTERVALS)
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """When a window closes and when it is final.
-
-    A window closes once the watermark, ``grace_us`` behind the newest trade, passes its end;
-    it is final ``horizon_us`` after that, when it is forgotten.
-    """
-
-    grace_us: int = 2_000_000
-    horizon_us: int = 86_400_000_000
-
-
-class Pending(msgspec.Struct, array_like=True):
-    """One trade that may still be undone: where on its chain it stands, and its bar."""
-
-    position: int
-    bar: Bar
-
-
-class Book(msgspec.Struct):
-    """What a market's candles have to remember besides their windows.
-
-    Lists have one entry per interval. ``closed_us`` and ``final_us`` are the open times of the
-    first windows not yet closed and not yet final; ``base`` is the last price before those.
-    """
-
-    watermark_us: int = -(2**62)
-    seen_us: int = 0
-    start_us: int | None = None
-    closed_us: list[int] = []
-    final_us: list[int] = []
-    base: list[str] = []
-    gaps: list[Gap] = []
-    pending: list[Pending] = []
-
-
-def opening(time_us: int, level: int) -> int:
-    """Return the open time of the window of ``time_us`` at ``INTERVALS[level]``, in µs."""
-    return time_us - (time_us - _ORIGINS_US[level]) % WIDTHS_US[level]
 
 
 class CandleLogic:
@@ -85,14 +40,16 @@ class CandleLogic:
         With a ``position`` the trades stay pending: ``undo`` may drop them until ``settle``.
         """
         refused = []
-        for minute_us, part in _by_minute(batch):
+        for minute_us, part in by_minute(batch):
             if minute_us + MINUTE_US + self.rules.horizon_us <= self.book.watermark_us:
                 refused.append(part)
                 continue
             fresh = self._unseen(minute_us, part)
             if fresh is not None:
-                self._begin(min(fresh.times_us))
-                self._fold(fresh, position)
+                if position is None:
+                    self._fold(minute_us, bar_of(fresh))
+                else:
+                    self._fold_pending(fresh, position)
         seen_us = max(batch.times_us)
         self.book.seen_us = max(self.book.seen_us, seen_us)
         self._advance(seen_us - self.rules.grace_us)
@@ -104,15 +61,8 @@ class CandleLogic:
 
     def on_gap(self, gap: Gap) -> None:
         """Mark the candles that ``gap`` touches incomplete, or complete again once filled."""
-        book = self.book
-        kept = [g for g in book.gaps if not (gap.filled and _overlap(g, gap))]
-        for cut in (g for g in book.gaps if gap.filled and _overlap(g, gap)):
-            kept += _rest(cut, gap)
-        if not gap.filled and gap not in kept:
-            kept.append(gap)
-        self._gaps += [msgspec.structs.replace(g, filled=True) for g in book.gaps if g not in kept]
-        self._gaps += [g for g in kept if g not in book.gaps]
-        book.gaps = sorted(kept, key=lambda g: (g.from_us, g.to_us))[-MAX_GAPS:]
+        self.book.gaps, changed = after(self.book.gaps, gap)
+        self._gaps += changed
         for level in LEVELS:
             for open_us in self.shelf.between(level, opening(gap.from_us, level), gap.to_us):
                 self._touched.add((level, open_us))
@@ -139,8 +89,7 @@ class CandleLogic:
         for trade in self.book.pending:
             if trade.position <= position:
                 for _, window in self._windows(trade.bar.open_time_us):
-                    _absorb(window, trade.bar)
-                    self.shelf.changed(window)
+                    window.absorb(trade.bar)
         self.book.pending = [p for p in self.book.pending if p.position > position]
         self._finalize()
 
@@ -159,41 +108,40 @@ class CandleLogic:
     # ----------------------------------------------------------------- folding
 
     def _unseen(self, minute_us: int, part: TradeBatch) -> TradeBatch | None:
-        minute = self.shelf.get(0, minute_us)
+        minute = self.shelf.minute(minute_us)[0]
         places = Runs(minute.runs).add_new(part.ids)
-        self.shelf.changed(minute)
         self.duplicates += len(part) - len(places)
         if len(places) == len(part):
             return part
         return rows(part, places) if places else None
 
-    def _fold(self, batch: TradeBatch, position: int | None) -> None:
-        if position is None:
-            bar = bar_of(batch)
-            for level, window in self._windows(bar.open_time_us):
-                _absorb(window, bar)
-                self._touched.add((level, window.open_us))
-        else:
-            self._fold_pending(batch, position)
-        self._carry()
-        self._revise()
+    def _fold(self, minute_us: int, bar: Bar) -> None:
+        book = self.book
+        self._begin(bar.open_time_us)
+        is_open = minute_us >= book.closed_us[0] and not self._touched
+        changed = self._dirty if is_open else self._touched
+        now_us = max(book.watermark_us, book.seen_us)
+        for level, window in enumerate(self.shelf.minute(minute_us)):
+            window.absorb(bar)
+            window.updated_us = now_us
+            changed.add((level, window.open_us))
+        if not is_open:
+            self._carry()
+            self._revise()
 
     def _fold_pending(self, batch: TradeBatch, position: int) -> None:
+        self._begin(min(batch.times_us))
         for row in range(len(batch)):
             bar = bar_of(rows(batch, [row]))
             self.book.pending.append(Pending(position, bar))
             for level, window in self._windows(bar.open_time_us):
                 self._touched.add((level, window.open_us))
+        self._carry()
+        self._revise()
 
-    def _windows(self, time_us: int) -> list[tuple[int, Window]]:
+    def _windows(self, time_us: int) -> Iterable[tuple[int, Window]]:
         """Return the window of ``time_us`` at every level, made where there was none."""
-        shelf = self.shelf
-        found = []
-        for level in LEVELS:
-            window = shelf.get(level, opening(time_us, level))
-            shelf.changed(window)
-            found.append((level, window))
-        return found
+        return enumerate(self.shelf.minute(opening(time_us, 0)))
 
     def _shown(self, level: int, window: Window) -> Bar | None:
         """Return settled and pending trades of ``window`` in one bar."""
@@ -225,7 +173,9 @@ class CandleLogic:
             self._touched.add((level, old))
             if starts[level] < old:
                 book.final_us[level] = starts[level]
-                for open_us in self._fillable(level, starts[level], old):
+                unclosed = max(starts[level], opening(book.watermark_us, level))
+                book.closed_us[level] = min(book.closed_us[level], unclosed)
+                for open_us in self._fillable(level, starts[level], min(old, unclosed)):
                     self._touched.add((level, open_us))
 
     # -------------------------------------------------------------------- time
@@ -237,24 +187,32 @@ class CandleLogic:
         book.watermark_us = watermark_us
         if book.start_us is None:
             return
-        for level, width_us in enumerate(WIDTHS_US):
-            if book.closed_us[level] + width_us <= watermark_us:
-                self._close(level)
-        self._finalize()
+        # Where no minute ends, nothing longer does.
+        if book.closed_us[0] + MINUTE_US <= watermark_us:
+            for level, width_us in enumerate(WIDTHS_US):
+                if book.closed_us[level] + width_us <= watermark_us:
+                    self._close(level)
+        if book.final_us[0] + MINUTE_US <= watermark_us - self.rules.horizon_us:
+            self._finalize()
 
     def _close(self, level: int) -> None:
         """Close every window that ends at or before the watermark, traded in or not."""
         book = self.book
         end_us = opening(book.watermark_us, level)
+        price = self._close_before(level, book.closed_us[level])
         for open_us in self._fillable(level, book.closed_us[level], end_us):
             window = self.shelf.get(level, open_us)
-            if self._shown(level, window) is None:
-                window.flat = self._close_before(level, open_us)
+            shown = self._shown(level, window)
+            if shown is None:
+                window.flat = price
+            price = close_of(window, shown)
             window.revision = 1
             window.updated_us = max(book.watermark_us, book.seen_us)
             self.shelf.changed(window)
             self._dirty.add((level, open_us))
         book.closed_us[level] = end_us
+        if not self.shelf.has(level, end_us - WIDTHS_US[level]):
+            book.base[level] = price
 
     def _fillable(self, level: int, from_us: int, to_us: int) -> list[int]:
         """Return the windows to show: all that exist, and quiet ones unless there are too many."""
@@ -338,34 +296,3 @@ class CandleLogic:
         return not is_partial and not any(
             gap.from_us < close_us and open_us < gap.to_us for gap in self.book.gaps
         )
-
-
-def _absorb(window: Window, bar: Bar) -> None:
-    if window.bar is None:
-        window.bar = bar.copy()
-    else:
-        window.bar.absorb(bar)
-
-
-def _by_minute(batch: TradeBatch) -> Iterator[tuple[int, TradeBatch]]:
-    """Yield the trades of each minute of ``batch``, oldest minute first."""
-    times = batch.times_us
-    first, last = opening(min(times), 0), opening(max(times), 0)
-    if first == last:
-        yield first, batch
-        return
-    places: dict[int, list[int]] = {}
-    for row, time_us in enumerate(times):
-        places.setdefault(opening(time_us, 0), []).append(row)
-    for minute_us in sorted(places):
-        yield minute_us, rows(batch, places[minute_us])
-
-
-def _overlap(one: Gap, other: Gap) -> bool:
-    return one.from_us < other.to_us and other.from_us < one.to_us
-
-
-def _rest(gap: Gap, filled: Gap) -> list[Gap]:
-    """Return what is left of ``gap`` when ``filled`` is taken out."""
-    parts = ((gap.from_us, filled.from_us), (filled.to_us, gap.to_us))
-    return [msgspec.structs.replace(gap, from_us=a, to_us=b) for a, b in parts if a < b]

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from chaintide.agents.candles import Book, CandleLogic, Rules
+from chaintide.agents.book import Book, Rules
+from chaintide.agents.candles import CandleLogic
 from chaintide.agents.shelf import Shelf
 from chaintide.agents.windows import Window
 from chaintide.streams.records import Market

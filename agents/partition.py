@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from chaintide.agents.bars import rows
-from chaintide.agents.candles import Book, CandleLogic, Rules
+from chaintide.agents.book import Book, Rules
+from chaintide.agents.candles import CandleLogic
 from chaintide.agents.changelog import Entry, Recovery, entries
 from chaintide.agents.shelf import Shelf
 from chaintide.streams import codec

@@ -4,7 +4,7 @@ import logging
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from chaintide.agents.candles import Rules
+from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.partition import PartitionLogic
 from chaintide.streams.kafka import KafkaConfig

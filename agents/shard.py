@@ -14,6 +14,8 @@ from chaintide.streams.records import CandleBatch, DeadLetter
 from chaintide.streams.topics import CANDLE_STATE, CANDLES, DEAD_LETTERS, LATE, Topic
 
 MAX_CANDLES = 1_000
+MAX_UNACKED = 2_000
+MAX_UNFLUSHED_TRADES = 100_000
 Outgoing = tuple[Topic, bytes | None, bytes | None]
 
 
@@ -28,7 +30,7 @@ class Ackable(Protocol):
 class Shard:
     """Applies inputs, sends results at once, and acknowledges only what is durable.
 
-    The order of every flush: results, changelog, all deliveries awaited, then ``ack``.
+    The order of every flush: results delivered, changelog delivered, then ``ack``.
     """
 
     def __init__(self, partition: int, logic: PartitionLogic, producer: AIOKafkaProducer) -> None:
@@ -38,18 +40,19 @@ class Shard:
         self._unacked: list[Ackable] = []
         self._deliveries: list[asyncio.Future[Any]] = []
         self._refused: list[Refused] = []
+        self._flushed_trades = 0
         self._lock = asyncio.Lock()
 
     @property
-    def unacked(self) -> int:
-        """Return how many inputs wait for the next flush."""
-        return len(self._unacked)
+    def is_full(self) -> bool:
+        """Return whether so much waits that it must be flushed now."""
+        trades = self.logic.trades - self._flushed_trades
+        return len(self._unacked) >= MAX_UNACKED or trades >= MAX_UNFLUSHED_TRADES
 
     async def own(self) -> "Shard":
         """Write down that this generation owns the partition, before it writes anything else."""
         await self._send([(CANDLE_STATE, *owner(self.logic.generation))])
-        await asyncio.gather(*self._deliveries)
-        self._deliveries = []
+        await self._delivered()
         return self
 
     def apply(self, message: Input, event: Ackable) -> None:
@@ -70,10 +73,11 @@ class Shard:
             # Taken in one step: inputs applied while sending belong to the next flush.
             results, changelog = self._results(), self._changelog()
             events, self._unacked = self._unacked, []
-            await self._send(results)
-            await self._send(changelog)
-            deliveries, self._deliveries = self._deliveries, []
-            await asyncio.gather(*deliveries)
+            self._flushed_trades = self.logic.trades
+            # The changelog says "applied", so nothing of it may be durable before the results are.
+            for outgoing in (results, changelog):
+                await self._send(outgoing)
+                await self._delivered()
             for event in events:
                 event.ack()
 
@@ -94,6 +98,10 @@ class Shard:
 
     def _changelog(self) -> list[Outgoing]:
         return [(CANDLE_STATE, key, value) for key, value in self.logic.checkpoint()]
+
+    async def _delivered(self) -> None:
+        deliveries, self._deliveries = self._deliveries, []
+        await asyncio.gather(*deliveries)
 
     async def _send(self, outgoing: list[Outgoing]) -> None:
         for topic, key, value in outgoing:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from chaintide.agents.book import LEVELS, opening
 from chaintide.agents.windows import WIDTHS_US, Window
 
 _encode = msgspec.json.Encoder().encode
@@ -23,6 +24,16 @@ class Shelf:
         self.frozen: list[dict[int, bytes]] = [{} for _ in WIDTHS_US]
         self._changed: set[int] = set()
         self._dropped: set[tuple[int, int]] = set()
+        self._minute_us = -1
+        self._minute: list[Window] = []
+
+    def minute(self, open_us: int) -> list[Window]:
+        """Return the window of a minute at every level, kept hot beyond the next write."""
+        if open_us != self._minute_us:
+            self._minute = [self.get(level, opening(open_us, level)) for level in LEVELS]
+            self._minute_us = open_us
+            self._changed.update(map(id, self._minute))
+        return self._minute
 
     def get(self, level: int, open_us: int) -> Window:
         """Return a window, thawed if it was frozen, new if there was none."""
@@ -52,6 +63,7 @@ class Shelf:
 
     def drop(self, level: int, open_us: int) -> None:
         """Forget a window."""
+        self._minute_us = -1
         self.hot[level].pop(open_us, None)
         self.frozen[level].pop(open_us, None)
         self._dropped.add((level, open_us))
@@ -65,6 +77,7 @@ class Shelf:
                 cold = self.frozen[level][open_us] = _encode(windows.pop(open_us))
                 yield level, open_us, cold
         self._changed = set()
+        self._minute_us = -1
 
     def dropped(self) -> set[tuple[int, int]]:
         """Return what was forgotten since the last call."""

@@ -27,6 +27,13 @@ class Window(msgspec.Struct, array_like=True):
     flat: str = ""
     runs: list[int] = []
 
+    def absorb(self, bar: Bar) -> None:
+        """Fold ``bar``, whose trades are new here, into the settled bar."""
+        if self.bar is None:
+            self.bar = bar.copy()
+        else:
+            self.bar.absorb(bar)
+
 
 def close_of(window: Window, shown: Bar | None) -> str:
     """Return the price at the end of ``window``."""

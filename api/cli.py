@@ -69,6 +69,8 @@ def up(
 ) -> None:
     """Run everything on this machine and show the markets."""
     settings = _settings(data_dir)
+    if demo and data_dir is None:  # simulated trades are kept apart from real ones
+        settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
     plan = machine.Plan(demo=demo, workers=workers, http_port=http_port, seconds=seconds)
     _run(machine.up(settings, plan, now_ms))
 
@@ -159,6 +161,12 @@ def replay(
     settings = _settings(data_dir)
     result = _run(machine.replay(settings, files, speed=speed, workers=workers, now_ms=now_ms))
     out.print(f"{result.trades} trades replayed")
+    if result.refused:
+        err.print(
+            f"{result.refused} messages held trades too late or impossible, or repeated ones of a "
+            "candle that is final: see the topics chaintide.late.v1 and chaintide.dead-letters.v1",
+            soft_wrap=True,
+        )
     for path, count in result.rejects.items():
         err.print(f"{count} bad lines, see {path}", soft_wrap=True)
     if not result.trades:

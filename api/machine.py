@@ -25,6 +25,7 @@ INTERVAL: Interval = "1m"
 REDRAW_S = 1.0
 REPORT_S = 2.0
 POLL_S = 0.05
+TAKE_OVER_S = 0.5
 SIMULATOR_START_POLLS = 400
 
 
@@ -41,18 +42,29 @@ async def running(
                 "CHAINTIDE_DATA_DIR": str(settings.data_dir.absolute()),
             }
             supervisor = Supervisor(settings.data_dir / "logs", environment, broker)
-            watching = asyncio.create_task(supervisor.watch(say))
             try:
-                if _is_first(lock.fileno()):
-                    for number in range(1, workers + 1):
-                        supervisor.add(f"worker-{number}", "worker", "--instance", f"w{number}")
-                    supervisor.add("sink-1", "sink", "--instance", "s1")
-                yield kafka, supervisor
+                async with asyncio.TaskGroup() as tasks:
+                    keeping = [
+                        tasks.create_task(supervisor.watch(say)),
+                        tasks.create_task(_take_roles(lock.fileno(), supervisor, workers)),
+                    ]
+                    await asyncio.sleep(0)
+                    yield kafka, supervisor
+                    for task in keeping:
+                        task.cancel()
+            except BaseExceptionGroup as group:
+                raise group.exceptions[0] from group
             finally:
-                watching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watching
                 await supervisor.stop()
+
+
+async def _take_roles(lock: int, supervisor: Supervisor, workers: int) -> None:
+    """Start workers and sink as soon as no other process here runs them."""
+    while not _is_first(lock):  # noqa: ASYNC110  a file lock has no event
+        await asyncio.sleep(TAKE_OVER_S)
+    for number in range(1, workers + 1):
+        supervisor.add(f"worker-{number}", "worker", "--instance", f"w{number}")
+    supervisor.add("sink-1", "sink", "--instance", "s1")
 
 
 def _is_first(lock: int) -> bool:

@@ -15,18 +15,19 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from chaintide.api.publishing import Pace, Publisher
 from chaintide.api.roles import SINKS_GROUP, WORKERS_GROUP
 from chaintide.streams import recording
-from chaintide.streams.admin import lag
+from chaintide.streams.admin import end_offsets, lag
 from chaintide.streams.errors import BadRecordError, ConfigError
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import CANDLES, TRADES
+from chaintide.streams.topics import CANDLES, DEAD_LETTERS, LATE, TRADES
 
 POLL_S = 0.25
 
 
 class Replayed(msgspec.Struct):
-    """What a replay did, and where the lines are that were no trades."""
+    """What a replay did: ``refused`` records were late or dead letters, ``rejects`` bad lines."""
 
     trades: int = 0
+    refused: int = 0
     rejects: dict[str, int] = {}
 
 
@@ -52,6 +53,7 @@ class Replay:
         self._now_ms = now_ms
         self._progress = progress
         self.result = Replayed()
+        self._refused_before = 0
 
     async def publish(self, files: Sequence[Path], speed: float | None) -> None:
         """Put every trade of ``files`` on the topic; bad lines go to ``FILE.rejects``.
@@ -59,6 +61,7 @@ class Replay:
         Raises:
             ConfigError: If a file cannot be read or its first line does not name the columns.
         """
+        self._refused_before = await self._refused()
         size = sum(file.stat().st_size for file in files)
         task = self._progress.add_task("Reading trades", total=size, note="")
         producer = AIOKafkaProducer(
@@ -106,11 +109,18 @@ class Replay:
         """Wait until the workers have applied every trade and the sinks have stored the result."""
         await self._until_read("Computing candles", WORKERS_GROUP, TRADES.name)
         await self._until_read("Storing candles", SINKS_GROUP, CANDLES.name)
+        self.result.refused = await self._refused() - self._refused_before
+
+    async def _refused(self) -> int:
+        """Return how many records were ever late or dead letters."""
+        offsets = [await end_offsets(self._kafka, topic.name) for topic in (LATE, DEAD_LETTERS)]
+        return sum(sum(ends.values()) for ends in offsets)
 
     async def _until_read(self, title: str, group: str, topic: str) -> None:
         task = self._progress.add_task(title, total=None, note="")
         most = 1
-        while left := await lag(self._kafka, group, topic):
+        ends = await end_offsets(self._kafka, topic)  # live feeds may go on behind these
+        while left := await lag(self._kafka, group, topic, ends):
             most = max(most, left)
             note = f"{left:,} messages left"
             self._progress.update(task, total=most, completed=most - left, note=note)

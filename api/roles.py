@@ -1,11 +1,12 @@
 """What each role does with its settings: the store it opens, the broker it finds."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chaintide.api.settings import Settings
 from chaintide.sinks.candle_store import CandleStore
-from chaintide.sinks.sqlite import SqliteStore
+from chaintide.sinks.sqlite import FILE_NAME, SqliteStore
 from chaintide.streams.admin import ensure_topics
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.errors import ConfigError
@@ -55,7 +56,7 @@ async def store(settings: Settings) -> AsyncIterator[CandleStore]:
         )
     else:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        opened = SqliteStore(settings.data_dir / "chaintide.sqlite")
+        opened = SqliteStore(settings.data_dir / FILE_NAME)
     try:
         yield opened
     finally:
@@ -64,6 +65,7 @@ async def store(settings: Settings) -> AsyncIterator[CandleStore]:
 
 def work(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
+    asyncio.run(ensure_topics(kafka_config, settings.partitions))
     # Half a second that no other role has to wait for.
     from chaintide.agents.app import WorkerConfig, run_worker  # noqa: PLC0415
 

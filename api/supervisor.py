@@ -96,5 +96,5 @@ class Supervisor:
         if role.child is not None:
             role.child.stop(0)
         role.child = None
-        role.failures = 0 if now_s - role.started_s > STEADY_S else role.failures + 1
+        role.failures = 1 if now_s - role.started_s > STEADY_S else role.failures + 1
         role.retry_s = now_s + BACKOFF_S[min(role.failures, len(BACKOFF_S)) - 1]

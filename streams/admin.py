@@ -1,6 +1,6 @@
 """Make the topics, check those that exist, and measure how far a group is behind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -17,7 +17,8 @@ _TIMEOUT_MS: Final = 10_000
 _WEEK_MS: Final = 7 * 24 * 3_600_000
 _MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _POLICIES: Final = {
-    "delete": {"retention.ms": str(_WEEK_MS)},
+    # The broker's clock, not a producer's, says what is from the future.
+    "delete": {"retention.ms": str(_WEEK_MS), "message.timestamp.type": "LogAppendTime"},
     "compact": {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"},
 }
 
@@ -47,22 +48,40 @@ async def ensure_topics(config: KafkaConfig, partitions: int) -> None:
             )
 
 
-async def lag(config: KafkaConfig, group: str, topic: str) -> int:
-    """Return how many records of ``topic`` ``group`` has not committed yet.
+async def end_offsets(config: KafkaConfig, topic: str) -> dict[int, int]:
+    """Return where each partition of ``topic`` ends now.
+
+    Raises:
+        RetryableError: If Kafka does not answer.
+    """
+    async with _admin(config) as admin, AIOKafkaConsumer(**config.client_options()) as consumer:
+        ends = await consumer.end_offsets(await _places(admin, topic))
+    return {place.partition: end for place, end in ends.items()}
+
+
+async def lag(
+    config: KafkaConfig, group: str, topic: str, ends: Mapping[int, int] | None = None
+) -> int:
+    """Return how many records of ``topic`` below ``ends`` ``group`` has not committed yet.
+
+    Without ``ends`` those are where the partitions end now.
 
     Raises:
         RetryableError: If Kafka does not answer.
     """
     options = {"group_id": group, "enable_auto_commit": False, **config.client_options()}
     async with _admin(config) as admin, AIOKafkaConsumer(**options) as consumer:
-        [described] = await admin.describe_topics([topic])
-        places = [TopicPartition(topic, row["partition"]) for row in described["partitions"]]
-        committed = [await consumer.committed(place) or 0 for place in places]
+        places = await _places(admin, topic)
+        done = {place: await consumer.committed(place) or 0 for place in places}
         begin = await consumer.beginning_offsets(places)
-        end = await consumer.end_offsets(places)
-    return sum(
-        end[place] - max(begin[place], done) for place, done in zip(places, committed, strict=True)
-    )
+        now = await consumer.end_offsets(places)
+    until = {place: now[place] if ends is None else ends[place.partition] for place in places}
+    return sum(max(0, until[place] - max(begin[place], done[place])) for place in places)
+
+
+async def _places(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition]:
+    [described] = await admin.describe_topics([topic])
+    return [TopicPartition(topic, row["partition"]) for row in described["partitions"]]
 
 
 @asynccontextmanager

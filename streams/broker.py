@@ -90,6 +90,8 @@ class EmbeddedBroker:
 
     async def _up_node(self) -> _Node:
         node = self._read_node()
+        if self._child is not None and self._child.is_running:
+            return node  # a slow answer is no reason to stop it
         if _is_alive(node.pid) and await _answers(node):
             return node
         await self._release()

@@ -21,6 +21,8 @@ class Child:
         output: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        if output.exists():  # what the last one said is worth keeping once
+            output.replace(output.with_suffix(".previous.log"))
         with output.open("wb") as file:
             self._process = subprocess.Popen(  # noqa: S603 - no shell, our own arguments
                 command,

@@ -1,6 +1,7 @@
 """Bytes on a topic to records and back, with every check a record must pass."""
 
 import hashlib
+import re
 from typing import Final, TypeVar
 
 import msgspec
@@ -10,6 +11,8 @@ from chaintide.streams.errors import BadRecordError
 from chaintide.streams.records import SCHEMA_VERSION, Trade, TradeBatch, TradeInput, TradeMessage
 
 MAX_TRADES: Final = 10_000
+MAX_ID: Final = 2**63 - 1  # what stores can hold
+MARKET: Final = re.compile(r"[\w.-]{1,40}:[\w./-]{1,120}", re.ASCII)
 MAX_FUTURE_US: Final = 5_000_000
 _T = TypeVar("_T")
 _messages: Final = msgspec.json.Decoder(TradeMessage)
@@ -68,8 +71,8 @@ def check(batch: TradeBatch) -> None:
     scales = (batch.price_scale, batch.size_scale)
     if min(scales) < 0 or max(scales) > decimals.MAX_SCALE:
         raise BadRecordError(f"scale not in 0..{decimals.MAX_SCALE}")
-    if ":" not in batch.market:
-        raise BadRecordError(f"market {batch.market!r} is not venue:SYMBOL")
+    if not MARKET.fullmatch(batch.market):
+        raise BadRecordError(f"market {batch.market[:60]!r} is not venue:SYMBOL")
 
 
 def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
@@ -84,6 +87,7 @@ def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
         min(batch.prices) > 0
         and min(batch.sizes) > 0
         and min(batch.ids) >= 0
+        and max(batch.ids) <= MAX_ID
         and min(batch.times_us) >= 0
         and max(batch.times_us) <= latest_us
     ):
@@ -94,7 +98,11 @@ def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
         for row, t in enumerate(batch.times_us)
         if t > latest_us
     }
-    found |= {row: "trade id is below 0" for row, n in enumerate(batch.ids) if n < 0}
+    found |= {
+        row: f"trade id is not in 0..{MAX_ID}"
+        for row, n in enumerate(batch.ids)
+        if not 0 <= n <= MAX_ID
+    }
     found |= {row: "size is not above 0" for row, n in enumerate(batch.sizes) if n <= 0}
     found |= {row: "price is not above 0" for row, n in enumerate(batch.prices) if n <= 0}
     return dict(sorted(found.items()))

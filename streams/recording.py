@@ -1,6 +1,7 @@
 """Recorded trades in CSV files: one trade a line, under a header that names the columns."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -8,10 +9,18 @@ import msgspec
 
 from chaintide.streams import codec, decimals
 from chaintide.streams.errors import BadRecordError
-from chaintide.streams.records import Market, Trade
+from chaintide.streams.records import Market, Side, Trade
 
 REQUIRED: Final = ("market", "trade_id", "time_us", "price", "size")
 COLUMNS: Final = (*REQUIRED, "side", "trader")
+_NAMES: Final[dict[str, Side | None]] = {
+    "buy": "buy",
+    "b": "buy",
+    "sell": "sell",
+    "s": "sell",
+    "": None,
+}
+MAX_EQUAL: Final = 10_000  # trades without id told apart by counting
 _SIDES: Final = {"buy": "b", "b": "b", "sell": "s", "s": "s", "": "?"}
 
 
@@ -50,11 +59,19 @@ def read(lines: Iterable[str]) -> Iterator[Row | Reject]:
         raise BadRecordError(f"the first line must name the columns, it lacks {', '.join(missing)}")
     places = [header.index(name) if name in header else -1 for name in COLUMNS]
     width = len(header)
+    equal: Counter[tuple[str, ...]] = Counter()
     for cells in table:
         if not cells:
             continue
         try:
-            yield _row(_chosen(cells, places, width))
+            chosen = _chosen(cells, places, width)
+            ordinal = 0
+            if not chosen[1]:
+                content = tuple(chosen)
+                ordinal, equal[content] = equal[content], equal[content] + 1
+                if len(equal) > MAX_EQUAL:
+                    del equal[next(iter(equal))]
+            yield _row(chosen, ordinal)
         except BadRecordError as error:
             yield Reject(table.line_num, error.reason, ",".join(cells))
 
@@ -65,11 +82,11 @@ def _chosen(cells: list[str], places: list[int], width: int) -> list[str]:
     return ["" if place < 0 else cells[place] for place in places]
 
 
-def _row(cells: list[str]) -> Row:
+def _row(cells: list[str], ordinal: int) -> Row:
     market, number, time, price_text, size_text, side, trader = cells
     if side not in _SIDES:
         raise BadRecordError(f"side {side!r} is not buy or sell")
-    if ":" not in market:
+    if not codec.MARKET.fullmatch(market):
         raise BadRecordError(f"market {market!r} is not venue:SYMBOL")
     if not (time.isascii() and time.isdigit()):
         raise BadRecordError(f"time_us {time!r} is not a time in microseconds")
@@ -83,5 +100,8 @@ def _row(cells: list[str]) -> Row:
         price=price_text,
         size=size_text,
         trade_id=number or None,
+        side=_NAMES[side],
     )
-    return Row(Market(market), codec.trade_id(trade), int(time), price, size, _SIDES[side], trader)
+    return Row(
+        Market(market), codec.trade_id(trade, ordinal), int(time), price, size, _SIDES[side], trader
+    )

@@ -12,16 +12,18 @@ from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import Market, TradeBatch
 from chaintide.streams.topics import TRADES
 
-MAX_MESSAGES: Final = 20_000
+CHUNK: Final = 5_000
+LOOK_BACK_MS: Final = 86_400_000
 _WAIT_MS: Final = 500
 
 
 async def read_marks(
     kafka_options: dict[str, Any], markets: Iterable[Market], partitions: int
 ) -> dict[Market, Mark]:
-    """Return the last trade of each market within the last 20,000 messages of its partition.
+    """Return the last trade of each market, looked for backwards from the end of its partition.
 
-    A market that is not there has no mark: it starts anew, with the next trade.
+    A market that did not trade in the day before its partition's last message has no mark: its
+    candles are final, and it starts anew with the next trade.
     """
     wanted = set(markets)
     marks: dict[Market, Mark] = {}
@@ -29,23 +31,47 @@ async def read_marks(
     await consumer.start()
     try:
         for partition in sorted({partition_of(market, partitions) for market in wanted}):
-            await _read_tail(consumer, TopicPartition(TRADES.name, partition), marks)
+            residents = {m for m in wanted if partition_of(m, partitions) == partition}
+            marks |= await _search(consumer, TopicPartition(TRADES.name, partition), residents)
     finally:
         await consumer.stop()
-    return {market: mark for market, mark in marks.items() if market in wanted}
+    return marks
 
 
-async def _read_tail(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, marks: dict[Market, Mark]
-) -> None:
+async def _search(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, wanted: set[Market]
+) -> dict[Market, Mark]:
+    """Read ever earlier chunks until every market is found or a day has been searched."""
     consumer.assign([partition])
     begin = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
-    consumer.seek(partition, max(begin, end - MAX_MESSAGES))
-    while await consumer.position(partition) < end:
+    found: dict[Market, Mark] = {}
+    newest_ms = None
+    while end > begin and not wanted <= found.keys():
+        start = max(begin, end - CHUNK)
+        marks: dict[Market, Mark] = {}
+        first_ms, last_ms = await _read(consumer, partition, range(start, end), marks)
+        found = {**{m: mark for m, mark in marks.items() if m in wanted}, **found}
+        newest_ms = last_ms if newest_ms is None else newest_ms
+        if first_ms < newest_ms - LOOK_BACK_MS:
+            break
+        end = start
+    return found
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, span: range, marks: dict[Market, Mark]
+) -> tuple[int, int]:
+    """Note every message of ``span`` and return the times of its first and last one."""
+    consumer.seek(partition, span.start)
+    times_ms: list[int] = []
+    while await consumer.position(partition) < span.stop:
         records = await consumer.getmany(partition, timeout_ms=_WAIT_MS)
         for record in records.get(partition, []):
-            note_message(marks, record.value)
+            if record.offset < span.stop:
+                times_ms.append(record.timestamp)
+                note_message(marks, record.value or b"")
+    return (times_ms[0], times_ms[-1]) if times_ms else (0, 0)
 
 
 def note_message(marks: dict[Market, Mark], value: bytes) -> None:

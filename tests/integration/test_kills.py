@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
-from chaintide.agents.candles import Rules
+from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.api import machine, roles

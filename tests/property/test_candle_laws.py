@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.recompute import PlainTrade, recompute
 
-from chaintide.agents.candles import Book, CandleLogic, Rules
+from chaintide.agents.book import Book, Rules
+from chaintide.agents.candles import CandleLogic
 from chaintide.agents.changelog import Entry, Recovery
 from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.agents.shelf import Shelf

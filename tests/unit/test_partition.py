@@ -2,7 +2,7 @@
 
 import json
 
-from chaintide.agents.candles import Rules
+from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery, owner
 from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.streams import codec

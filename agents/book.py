@@ -1,0 +1,68 @@
+"""What a market's candles remember besides their windows, and where windows begin."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from chaintide.agents.bars import Bar, rows
+from chaintide.agents.windows import WIDTHS_US
+from chaintide.streams.intervals import INTERVALS, ORIGIN_MS
+from chaintide.streams.records import Gap, TradeBatch
+
+LEVELS = range(len(INTERVALS))
+MINUTE_US = WIDTHS_US[0]
+_ORIGINS_US = tuple(ORIGIN_MS[interval] * 1000 for interval in INTERVALS)
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """When a window closes and when it is final.
+
+    A window closes once the watermark, ``grace_us`` behind the newest trade, passes its end;
+    it is final ``horizon_us`` after that, when it is forgotten.
+    """
+
+    grace_us: int = 2_000_000
+    horizon_us: int = 86_400_000_000
+
+
+class Pending(msgspec.Struct, array_like=True):
+    """One trade that may still be undone: where on its chain it stands, and its bar."""
+
+    position: int
+    bar: Bar
+
+
+class Book(msgspec.Struct):
+    """What a market's candles have to remember besides their windows.
+
+    Lists have one entry per interval. ``closed_us`` and ``final_us`` are the open times of the
+    first windows not yet closed and not yet final; ``base`` is the last price before those.
+    """
+
+    watermark_us: int = -(2**62)
+    seen_us: int = 0
+    start_us: int | None = None
+    closed_us: list[int] = []
+    final_us: list[int] = []
+    base: list[str] = []
+    gaps: list[Gap] = []
+    pending: list[Pending] = []
+
+
+def opening(time_us: int, level: int) -> int:
+    """Return the open time of the window of ``time_us`` at ``INTERVALS[level]``, in µs."""
+    return time_us - (time_us - _ORIGINS_US[level]) % WIDTHS_US[level]
+
+
+def by_minute(batch: TradeBatch) -> Iterator[tuple[int, TradeBatch]]:
+    """Yield the trades of each minute of ``batch``, oldest minute first."""
+    times = batch.times_us
+    first, last = opening(min(times), 0), opening(max(times), 0)
+    if first == last:
+        yield first, batch
+        return
+    places: dict[int, list[int]] = {}
+    for row, time_us in enumerate(times):
+        places.setdefault(opening(time_us, 0), []).append(row)
+    for minute_us in sorted(places):
+        yield minute_us, rows(batch, places[minute_us])
