@@ -119,7 +119,7 @@ async def main(rounds: int, scale: float, only: str) -> None:
         *peers,
         ours(int(100_000 * scale), 1),
         ours(int(3_000_000 * scale), 50),
-        ours(int(6_000_000 * scale), 200),
+        ours(int(4_000_000 * scale), 200),
     ]
     rates: dict[str, float] = {}
     for program in programs:

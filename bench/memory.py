@@ -10,7 +10,7 @@ from rig.live import live_feed
 from rig.machine import leave_worker_core, pinned, rss_bytes
 from rig.report import report
 
-from chaintide.agents.candles import Rules
+from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.streams import codec
