@@ -15,7 +15,15 @@ from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.agents.shelf import Shelf
 from chaintide.streams import codec, decimals
 from chaintide.streams.intervals import INTERVALS, WIDTH_MS
-from chaintide.streams.records import Candle, CandleBatch, Gap, Heartbeat, Market, TradeBatch
+from chaintide.streams.records import (
+    Candle,
+    CandleBatch,
+    Gap,
+    Heartbeat,
+    Late,
+    Market,
+    TradeBatch,
+)
 
 BTC = Market("kraken:BTC-USDT")
 MINUTE = 60_000_000
@@ -240,12 +248,18 @@ def test_a_late_trade_corrects_the_quiet_candles_after_it():
 
 
 class Simulation:
-    """A partition whose worker may die at any write and start again from what was durable."""
+    """A partition whose worker may die at any write and start again from what was durable.
 
-    def __init__(self, inputs: list[Input]) -> None:
+    Results that were sent but not awaited may be lost with it, the newest first.
+    """
+
+    def __init__(self, inputs: list[Input], rules: Rules) -> None:
         self.inputs = inputs
+        self.rules = rules
         self.changelog: list[Entry] = []
         self.published: list[CandleBatch] = []
+        self.in_flight: list[CandleBatch] = []
+        self.late: set[tuple[int, int]] = set()
         self.committed = 0
         self._start()
 
@@ -253,27 +267,42 @@ class Simulation:
         recovery = Recovery()
         for key, value in self.changelog:
             recovery.on_entry(key, value)
-        self.logic = PartitionLogic(NEVER_FINAL, recovery)
+        self.logic = PartitionLogic(self.rules, recovery)
         self.next = self.committed
 
     def step(self) -> None:
         if self.next < len(self.inputs):
-            self.logic.on_input(self.inputs[self.next])
+            for refused in self.logic.on_input(self.inputs[self.next]):
+                assert isinstance(refused, Late)
+                self.late |= {(refused.offset, n) for n in refused.trades.ids}
             self.next += 1
 
     def emit(self) -> None:
-        self.published += self.logic.drain()
+        self.in_flight += self.logic.drain()
 
-    def flush(self, survives: int | None = None) -> None:
-        """Write everything, or die after ``survives`` changelog records."""
+    def flush(self) -> None:
         self.emit()
-        entries = list(self.logic.checkpoint())
-        self.changelog += entries if survives is None else entries[:survives]
-        if survives is None:
-            self.committed = self.next
+        self._deliver(len(self.in_flight))
+        self.changelog += self.logic.checkpoint()
+        self.committed = self.next
 
-    def crash(self) -> None:
+    def tear(self, survives: int) -> None:
+        """Begin a flush and die after ``survives`` records: results first, then the changelog."""
+        self.emit()
+        records = len(self.in_flight)
+        entries = list(self.logic.checkpoint())
+        self._deliver(survives)
+        self.changelog += entries[: max(0, survives - records)]
+        self.crash(0)
+
+    def crash(self, survives: int) -> None:
+        self._deliver(survives)
+        self.in_flight = []
         self._start()
+
+    def _deliver(self, records: int) -> None:
+        self.published += self.in_flight[:records]
+        self.in_flight = self.in_flight[records:]
 
     def store(self) -> dict[tuple[str, int], Candle]:
         store: dict[tuple[str, int], Candle] = {}
@@ -282,41 +311,43 @@ class Simulation:
         return store
 
 
-def inputs_of(trades: list[PlainTrade], cuts: list[int]) -> list[Input]:
-    values = [codec.encode(batch) for batch in batches(trades, cuts)]
+def inputs_of(trades: list[PlainTrade], cuts: list[int], beats: list[int]) -> list[Input]:
+    values: list[bytes] = []
+    for place, batch in enumerate(batches(trades, cuts)):
+        values.append(codec.encode(batch))
+        if place < len(beats):
+            beat = Heartbeat(venue="kraken", time_us=MONDAY + beats[place] * 30_000_000)
+            values.append(codec.encode(beat))
     values.append(codec.encode(Heartbeat(venue="kraken", time_us=MONDAY + 3_600_000_000)))
     return [Input(0, offset, 2**42, b"", value) for offset, value in enumerate(values)]
 
 
 FAULTS = st.lists(
-    st.sampled_from(["step", "step", "emit", "flush", "crash"])
-    | st.integers(0, 30).map(lambda survives: f"torn {survives}"),
+    st.sampled_from(["step", "step", "step", "emit", "flush"])
+    | st.builds("{} {}".format, st.sampled_from(["tear", "crash"]), st.integers(0, 8)),
     max_size=30,
 )
+HORIZONS = st.sampled_from([0, 60, 600, 7_200, 864_000]).map(
+    lambda seconds: Rules(grace_us=2_000_000, horizon_us=seconds * 1_000_000)
+)
+BEATS = st.lists(st.integers(-200, 119), max_size=6)
 
 
-@given(TRADES, st.lists(st.integers(0, 40), min_size=4, max_size=12), FAULTS)
-@settings(max_examples=300)
-def test_a_worker_that_crashes_at_any_write_leaves_what_a_clean_run_leaves(trades, cuts, faults):
-    inputs = inputs_of(trades, cuts)
-    clean, faulty = Simulation(inputs), Simulation(inputs)
+@given(TRADES, st.lists(st.integers(0, 40), min_size=4, max_size=12), BEATS, FAULTS, HORIZONS)
+@settings(max_examples=400)
+def test_a_worker_that_crashes_at_any_write_leaves_what_a_clean_run_leaves(
+    trades, cuts, beats, faults, rules
+):
+    inputs = inputs_of(trades, cuts, beats)
+    clean, faulty = Simulation(inputs, rules), Simulation(inputs, rules)
     for _ in inputs:
         clean.step()
     clean.flush()
     for fault in faults:
-        match fault.split():
-            case ["step"]:
-                faulty.step()
-            case ["emit"]:
-                faulty.emit()
-            case ["flush"]:
-                faulty.flush()
-            case ["torn", survives]:
-                faulty.flush(int(survives))
-                faulty.crash()
-            case _:
-                faulty.crash()
+        name, *count = fault.split()
+        getattr(faulty, name)(*map(int, count))
     for _ in inputs:
         faulty.step()
     faulty.flush()
     assert faulty.store() == clean.store()
+    assert faulty.late >= clean.late
