@@ -55,7 +55,6 @@ class CandleWorker:
         self._opening: dict[int, asyncio.Task[Shard]] = {}
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
-        self._next_emit = self._next_flush = 0.0
         topic = self.app.topic(
             TRADES.name,
             key_type=bytes,
@@ -65,7 +64,8 @@ class CandleWorker:
             partitions=config.partitions,
         )
         self.app.agent(topic, name="candles")(self._fold)
-        self.app.task(self._write_when_due)
+        self.app.task(self._emit_when_due)
+        self.app.task(self._flush_when_due)
         self.app.timer(STALL_S / 6, name="watchdog")(self._watch)
         self.app.on_partitions_assigned.connect(self._assigned, weak=False)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
@@ -95,10 +95,8 @@ class CandleWorker:
             ),
             event,
         )
-        now = asyncio.get_running_loop().time()
-        if now >= self._next_emit or shard.is_full:
-            await self._write(now)
-            await asyncio.sleep(0)
+        if shard.is_full:
+            await shard.flush()
 
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:  # noqa: ANN401
         """Begin to recover every partition at once; inputs wait for theirs."""
@@ -139,29 +137,26 @@ class CandleWorker:
         )
         return await Shard(partition, logic, self._producer).own()
 
-    async def _write_when_due(self) -> None:
+    async def _emit_when_due(self) -> None:
+        """Emit from every shard, again and again; it is not kept waiting by Kafka."""
+        loop = asyncio.get_running_loop()
         try:
             while not self.app.should_stop:
-                await asyncio.sleep(EMIT_EVERY_S)
-                await self._write(asyncio.get_running_loop().time())
+                began = loop.time()
+                for shard in list(self.shards.values()):
+                    await shard.emit()
+                cost = loop.time() - began
+                await asyncio.sleep(max(EMIT_EVERY_S, cost / EMIT_SHARE - cost))
         except Exception as error:
             await self.app.crash(error)
 
-    async def _write(self, now: float) -> None:
-        """Flush if it is time to, or emit if it is time to."""
-        loop = asyncio.get_running_loop()
-        shards = list(self.shards.values())
-        if now >= self._next_flush or any(shard.is_full for shard in shards):
-            self._next_flush = now + FLUSH_EVERY_S
-            for shard in shards:
-                await shard.flush()
-        elif now >= self._next_emit:
-            for shard in shards:
-                await shard.emit()
-        else:
-            return
-        cost = loop.time() - now
-        self._next_emit = loop.time() + max(EMIT_EVERY_S, cost / EMIT_SHARE)
+    async def _flush_when_due(self) -> None:
+        try:
+            while not self.app.should_stop:
+                await asyncio.sleep(FLUSH_EVERY_S)
+                await asyncio.gather(*[shard.flush() for shard in self.shards.values()])
+        except Exception as error:
+            await self.app.crash(error)
 
     async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:  # noqa: ANN401
         for tp in revoked:

@@ -41,7 +41,8 @@ class Shard:
         self._deliveries: list[asyncio.Future[Any]] = []
         self._refused: list[Refused] = []
         self._flushed_trades = 0
-        self._lock = asyncio.Lock()
+        self._flushing = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     @property
     def is_full(self) -> bool:
@@ -61,23 +62,25 @@ class Shard:
         self._unacked.append(event)
 
     async def emit(self) -> None:
-        """Send what changed since the last call."""
-        async with self._lock:
+        """Send what changed since the last call, even while a flush waits for Kafka."""
+        async with self._sending:
             await self._send(self._results())
 
     async def flush(self) -> None:
         """Make everything applied so far durable, then acknowledge it."""
-        async with self._lock:
+        async with self._flushing:
             if not self._unacked:
                 return
-            # Taken in one step: inputs applied while sending belong to the next flush.
-            results, changelog = self._results(), self._changelog()
-            events, self._unacked = self._unacked, []
-            self._flushed_trades = self.logic.trades
+            async with self._sending:
+                # Taken in one step: inputs applied while sending belong to the next flush.
+                results, changelog = self._results(), self._changelog()
+                events, self._unacked = self._unacked, []
+                self._flushed_trades = self.logic.trades
+                await self._send(results)
             # The changelog says "applied", so nothing of it may be durable before the results are.
-            for outgoing in (results, changelog):
-                await self._send(outgoing)
-                await self._delivered()
+            await self._delivered()
+            await self._send(changelog)
+            await self._delivered()
             for event in events:
                 event.ack()
 

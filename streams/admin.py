@@ -1,7 +1,8 @@
 """Make the topics, check those that exist, and measure how far a group is behind."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,6 +15,7 @@ from chaintide.streams.errors import ConfigError, RetryableError
 from chaintide.streams.kafka import KafkaConfig
 
 _TIMEOUT_MS: Final = 10_000
+_POLL_S: Final = 0.05
 _WEEK_MS: Final = 7 * 24 * 3_600_000
 _MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _POLICIES: Final = {
@@ -32,7 +34,7 @@ async def ensure_topics(config: KafkaConfig, partitions: int) -> None:
     """
     async with _admin(config) as admin:
         await _create(admin, partitions)
-        counts = await _partition_counts(admin)
+        counts = await _partition_counts(admin, config.bootstrap)
         policies = await _policies(admin)
     for topic in topics.ALL:
         if (has := counts[topic.name]) != partitions:
@@ -54,7 +56,7 @@ async def end_offsets(config: KafkaConfig, topic: str) -> dict[int, int]:
     Raises:
         RetryableError: If Kafka does not answer.
     """
-    async with _admin(config) as admin, AIOKafkaConsumer(**config.client_options()) as consumer:
+    async with _admin(config) as admin, _consumer(config, None) as consumer:
         ends = await consumer.end_offsets(await _places(admin, topic))
     return {place.partition: end for place, end in ends.items()}
 
@@ -69,8 +71,7 @@ async def lag(
     Raises:
         RetryableError: If Kafka does not answer.
     """
-    options = {"group_id": group, "enable_auto_commit": False, **config.client_options()}
-    async with _admin(config) as admin, AIOKafkaConsumer(**options) as consumer:
+    async with _admin(config) as admin, _consumer(config, group) as consumer:
         places = await _places(admin, topic)
         done = {place: await consumer.committed(place) or 0 for place in places}
         begin = await consumer.beginning_offsets(places)
@@ -87,17 +88,34 @@ async def _places(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition
 @asynccontextmanager
 async def _admin(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(request_timeout_ms=_TIMEOUT_MS, **config.client_options())
-    try:
+    with _answering(config):
         try:
             await admin.start()
-        except KafkaError as error:
-            raise RetryableError(
-                f"Kafka at {config.bootstrap} does not answer ({error}): is it up, and are "
-                "CHAINTIDE_KAFKA and the login that belongs to it right?"
-            ) from error
-        yield admin
-    finally:
-        await admin.close()
+            yield admin
+        finally:
+            await admin.close()
+
+
+@asynccontextmanager
+async def _consumer(config: KafkaConfig, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **config.client_options())
+    with _answering(config):
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+@contextmanager
+def _answering(config: KafkaConfig) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise RetryableError(
+            f"Kafka at {config.bootstrap} does not answer ({error}): is it up, and are "
+            "CHAINTIDE_KAFKA and the login that belongs to it right?"
+        ) from error
 
 
 async def _create(admin: AIOKafkaAdminClient, partitions: int) -> None:
@@ -121,9 +139,24 @@ async def _create(admin: AIOKafkaAdminClient, partitions: int) -> None:
             raise ConfigError(f"topic {name} cannot be made: {for_code(code).__name__} {message}")
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    described = await admin.describe_topics([topic.name for topic in topics.ALL])
-    return {row["topic"]: len(row["partitions"]) for row in described}
+async def _partition_counts(admin: AIOKafkaAdminClient, bootstrap: str) -> dict[str, int]:
+    """Wait until every partition has a leader; what is new or gone takes Kafka a moment."""
+    described: list[dict[str, Any]] = []
+    try:
+        async with asyncio.timeout(_TIMEOUT_MS / 1000):
+            while True:
+                described = await admin.describe_topics([topic.name for topic in topics.ALL])
+                if all(_is_led(row) for row in described):
+                    return {row["topic"]: len(row["partitions"]) for row in described}
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        unready = ", ".join(row["topic"] for row in described if not _is_led(row))
+        raise RetryableError(f"Kafka at {bootstrap} has no leader for {unready} yet") from None
+
+
+def _is_led(topic: Mapping[str, Any]) -> bool:
+    rows = topic["partitions"]
+    return topic["error_code"] == 0 and bool(rows) and all(row["leader"] >= 0 for row in rows)
 
 
 async def _policies(admin: AIOKafkaAdminClient) -> dict[str, str]:

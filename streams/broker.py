@@ -9,7 +9,7 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -90,8 +90,8 @@ class EmbeddedBroker:
 
     async def _up_node(self) -> _Node:
         node = self._read_node()
-        if self._child is not None and self._child.is_running:
-            return node  # a slow answer is no reason to stop it
+        if self._child is not None and await self._holds(self._child, node):
+            return node
         if _is_alive(node.pid) and await _answers(node):
             return node
         await self._release()
@@ -104,6 +104,15 @@ class EmbeddedBroker:
             await self._release()
             raise
         return node
+
+    async def _holds(self, child: Child, node: _Node) -> bool:
+        """Return False once ``child`` is dead; a slow answer is no reason to stop it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                # A killed process seems to run until the last of its threads is gone.
+                while child.is_running and not await _answers(node):  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_S)
+        return child.is_running
 
     async def _until_up(self, child: Child, node: _Node) -> None:
         try:

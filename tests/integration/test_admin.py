@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -65,6 +67,9 @@ async def test_another_cleanup_policy_is_refused_with_what_to_do(kafka):
     await admin.delete_topics([name])
     await admin.create_topics([NewTopic(name, 3, 1)])
     await admin.close()
+    async with asyncio.timeout(10):
+        while (await configs_of(kafka, name)).get("cleanup.policy") != "delete":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     with pytest.raises(ConfigError, match=r"cleanup\.policy=delete, needs compact"):
         await ensure_topics(kafka, 3)
 

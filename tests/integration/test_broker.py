@@ -4,11 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from processes import is_alive
 
 from chaintide.streams import topics
 from chaintide.streams.admin import ensure_topics
@@ -45,11 +45,6 @@ async def read(config: KafkaConfig) -> list[bytes]:
         end = await consumer.end_offsets(list(consumer.assignment()))
         records = [await consumer.getone() for _ in range(sum(end.values()))]
     return [record.value for record in records]
-
-
-def is_alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "\nState:\tZ" not in status.read_text()
 
 
 async def until_dead(pid: int) -> None:

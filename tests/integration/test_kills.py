@@ -6,10 +6,12 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from processes import is_alive
 from rich.console import Console
 
 from chaintide.agents.book import Rules
@@ -20,10 +22,11 @@ from chaintide.api.replay import Replay, progress_bar
 from chaintide.api.settings import Settings, read_settings
 from chaintide.api.supervisor import Supervisor
 from chaintide.streams.admin import lag
+from chaintide.streams.errors import RetryableError
 from chaintide.streams.intervals import INTERVALS
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.records import Candle, Market
-from chaintide.streams.topics import TRADES
+from chaintide.streams.topics import CANDLES, TRADES, Topic
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 TRADES_WRITTEN = 200_000
@@ -75,6 +78,14 @@ async def stored(settings: Settings) -> dict[tuple[str, str, int], Candle]:
     return found
 
 
+async def until_read(kafka: KafkaConfig, group: str, topic: Topic) -> None:
+    behind = True
+    while behind:
+        await asyncio.sleep(0.5)
+        with suppress(RetryableError):  # the broker may just have been killed
+            behind = bool(await lag(kafka, group, topic.name))
+
+
 async def kill_everything(supervisor: Supervisor, rng: random.Random) -> Counter[str]:
     """In every round kill -9 broker, sink and one worker, each at a moment of its own."""
     kills: Counter[str] = Counter()
@@ -92,12 +103,10 @@ def kill(supervisor: Supervisor, name: str) -> bool:
     """Kill a process and return whether there was one."""
     children = {role.name: role.child and role.child.pid for role in supervisor.roles}
     pid = supervisor.broker_pid if name == "broker" else children[name]
-    try:
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    if pid is None or not is_alive(pid):
         return False
-    return bool(pid)
+    os.kill(pid, signal.SIGKILL)
+    return True
 
 
 @pytest.mark.timeout(600)
@@ -114,16 +123,12 @@ async def test_killed_processes_leave_the_store_as_a_clean_run_does(
     progress = progress_bar(Console(quiet=True))
     async with machine.running(settings, workers, log.append) as (kafka, supervisor):
         replay = Replay(kafka, settings.partitions, lambda: time.time_ns() // 10**6, progress)
-        publishing = asyncio.create_task(replay.publish([file], RECORDED_S / 40))
+        publishing = asyncio.create_task(replay.publish([file], RECORDED_S / 150))
         kills = await kill_everything(supervisor, random.Random(seed))
         await publishing
         async with asyncio.timeout(240):
-            for group, topic in (
-                (roles.WORKERS_GROUP, TRADES.name),
-                (roles.SINKS_GROUP, "chaintide.candles.v1"),
-            ):
-                while await lag(kafka, group, topic):  # noqa: ASYNC110  Kafka has no event for it
-                    await asyncio.sleep(0.5)
+            await until_read(kafka, roles.WORKERS_GROUP, TRADES)
+            await until_read(kafka, roles.SINKS_GROUP, CANDLES)
         expected, found = await recompute(kafka), await stored(settings)
     assert kills == {"broker": ROUNDS, "sink": ROUNDS, "worker": ROUNDS}, log
     assert replay.result.trades == TRADES_WRITTEN

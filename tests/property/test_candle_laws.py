@@ -322,11 +322,15 @@ def inputs_of(trades: list[PlainTrade], cuts: list[int], beats: list[int]) -> li
     return [Input(0, offset, 2**42, b"", value) for offset, value in enumerate(values)]
 
 
-FAULTS = st.lists(
-    st.sampled_from(["step", "step", "step", "emit", "flush"])
-    | st.builds("{} {}".format, st.sampled_from(["tear", "crash"]), st.integers(0, 8)),
-    max_size=30,
+ENDS = st.just("flush") | st.builds(
+    "{} {}".format, st.sampled_from(["tear", "crash"]), st.integers(0, 4)
 )
+LIVES = st.builds(
+    lambda work, end: [*work, end],
+    st.lists(st.sampled_from(["step", "step", "emit"]), min_size=1, max_size=6),
+    ENDS,
+)
+FAULTS = st.lists(LIVES, max_size=6).map(lambda lives: [fault for life in lives for fault in life])
 HORIZONS = st.sampled_from([0, 60, 600, 7_200, 864_000]).map(
     lambda seconds: Rules(grace_us=2_000_000, horizon_us=seconds * 1_000_000)
 )
