@@ -13,7 +13,6 @@ from confluent_kafka import Producer
 
 from chaintide.streams.admin import ensure_topics
 from chaintide.streams.broker import EmbeddedBroker
-from chaintide.streams.errors import ConfigError
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import Market
@@ -79,7 +78,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         broker = EmbeddedBroker(Path(home))
         try:
             kafka = await broker.start()
-            await _create(kafka)
+            await ensure_topics(kafka, PARTITIONS)
             admin = AIOKafkaAdminClient(**kafka.client_options())
             await admin.start()
             now = {"message.timestamp.type": "LogAppendTime"}  # not the time of the trade
@@ -93,15 +92,6 @@ async def cluster() -> AsyncIterator[Cluster]:
             yield Cluster(kafka, Path(home))
         finally:
             await broker.stop()
-
-
-async def _create(kafka: KafkaConfig) -> None:
-    for patience_s in (1, 2, 4):
-        try:
-            return await ensure_topics(kafka, PARTITIONS)
-        except ConfigError:  # a busy machine: the topics are there, their partitions not yet
-            await asyncio.sleep(patience_s)
-    return await ensure_topics(kafka, PARTITIONS)
 
 
 def _put(producer: Producer, topic: str, market: Market, value: bytes, place: int) -> bool:
