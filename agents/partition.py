@@ -115,8 +115,6 @@ class PartitionLogic:
                     self._changed[logic.market] = self._unsaved[logic.market] = logic
 
     def _on_gap(self, gap: Gap, message: Input) -> None:
-        if gap.to_us <= gap.from_us:
-            raise BadRecordError("gap ends before it begins")
         if message.offset > self._applied.get(gap.market, -1):
             logic = self._logic(gap.market)
             logic.on_gap(gap)

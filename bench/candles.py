@@ -21,7 +21,7 @@ from chaintide.streams.intervals import INTERVALS
 from chaintide.streams.records import CandleBatch
 from chaintide.streams.topics import CANDLES, TRADES
 
-QUIET = 40  # twentieths of a second without a new result: it is done
+QUIET = 200  # twentieths of a second without a new result: it is done
 PACKAGES = ("chaintide", "faust-streaming", "quixstreams", "bytewax")
 _batches = msgspec.json.Decoder(CandleBatch)
 _figures = msgspec.json.Decoder(Figure)

@@ -175,7 +175,8 @@ class EmbeddedBroker:
 
     def _format(self, java: list[str], node: _Node) -> None:
         command = [*java, "kafka.tools.StorageTool", "format"]
-        command += ["-t", node.cluster_id, "-c", str(self._properties)]
+        # One word: an id may begin with a hyphen.
+        command += [f"--cluster-id={node.cluster_id}", "-c", str(self._properties)]
         with self._start_log.open("wb") as output:
             done = subprocess.run(command, stdout=output, stderr=output, check=False)  # noqa: S603
         if done.returncode:

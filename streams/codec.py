@@ -8,10 +8,19 @@ import msgspec
 
 from chaintide.streams import decimals
 from chaintide.streams.errors import BadRecordError
-from chaintide.streams.records import SCHEMA_VERSION, Trade, TradeBatch, TradeInput, TradeMessage
+from chaintide.streams.records import (
+    SCHEMA_VERSION,
+    Gap,
+    Market,
+    Trade,
+    TradeBatch,
+    TradeInput,
+    TradeMessage,
+)
 
 MAX_TRADES: Final = 10_000
 MAX_ID: Final = 2**63 - 1  # what stores can hold
+MAX_NUMBER: Final = 10**100  # far above any price, far below what Python will not print
 MARKET: Final = re.compile(r"[\w.-]{1,40}:[\w./-]{1,120}", re.ASCII)
 MAX_FUTURE_US: Final = 5_000_000
 _T = TypeVar("_T")
@@ -26,7 +35,7 @@ def decode_trades(value: bytes) -> TradeInput:
     A single trade may leave out its ``type``.
 
     Raises:
-        BadRecordError: If it is malformed, of a newer schema, or holds an impossible trade.
+        BadRecordError: If it is malformed, of a newer schema, or an impossible batch or gap.
     """
     message: TradeMessage
     try:
@@ -41,6 +50,8 @@ def decode_trades(value: bytes) -> TradeInput:
         message = batch_of_one(message)
     if isinstance(message, TradeBatch):
         check(message)
+    if isinstance(message, Gap):
+        _check_gap(message)
     return message
 
 
@@ -71,8 +82,20 @@ def check(batch: TradeBatch) -> None:
     scales = (batch.price_scale, batch.size_scale)
     if min(scales) < 0 or max(scales) > decimals.MAX_SCALE:
         raise BadRecordError(f"scale not in 0..{decimals.MAX_SCALE}")
-    if not MARKET.fullmatch(batch.market):
-        raise BadRecordError(f"market {batch.market[:60]!r} is not venue:SYMBOL")
+    _check_market(batch.market)
+
+
+def _check_gap(gap: Gap) -> None:
+    _check_market(gap.market)
+    if gap.to_us <= gap.from_us:
+        raise BadRecordError("gap ends before it begins")
+    if gap.from_us < 0 or gap.to_us > MAX_ID:
+        raise BadRecordError(f"time of a gap is not in 0..{MAX_ID}")
+
+
+def _check_market(market: Market) -> None:
+    if not MARKET.fullmatch(market):
+        raise BadRecordError(f"market {market[:60]!r} is not venue:SYMBOL")
 
 
 def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
@@ -84,8 +107,8 @@ def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
     """
     latest_us = now_ms * 1000 + MAX_FUTURE_US
     if (
-        min(batch.prices) > 0
-        and min(batch.sizes) > 0
+        0 < min(batch.prices) <= max(batch.prices) < MAX_NUMBER
+        and 0 < min(batch.sizes) <= max(batch.sizes) < MAX_NUMBER
         and min(batch.ids) >= 0
         and max(batch.ids) <= MAX_ID
         and min(batch.times_us) >= 0
@@ -94,7 +117,7 @@ def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
         return {}
     found = {row: "time is before 1970" for row, t in enumerate(batch.times_us) if t < 0}
     found |= {
-        row: f"time is {(t - now_ms * 1000) / 1e6:.0f} s in the future"
+        row: f"time is {(t - now_ms * 1000) // 1_000_000} s in the future"
         for row, t in enumerate(batch.times_us)
         if t > latest_us
     }
@@ -103,8 +126,9 @@ def faults(batch: TradeBatch, now_ms: int) -> dict[int, str]:
         for row, n in enumerate(batch.ids)
         if not 0 <= n <= MAX_ID
     }
-    found |= {row: "size is not above 0" for row, n in enumerate(batch.sizes) if n <= 0}
-    found |= {row: "price is not above 0" for row, n in enumerate(batch.prices) if n <= 0}
+    for name, column in (("size", batch.sizes), ("price", batch.prices)):
+        found |= {row: f"{name} is not above 0" for row, n in enumerate(column) if n <= 0}
+        found |= {row: f"{name} is too large" for row, n in enumerate(column) if n >= MAX_NUMBER}
     return dict(sorted(found.items()))
 
 

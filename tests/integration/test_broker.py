@@ -76,6 +76,22 @@ async def test_what_was_written_survives_a_stop_and_a_kill(tmp_path):
         await broker.stop()
 
 
+async def test_a_cluster_id_may_begin_with_a_hyphen(tmp_path):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        ports = {"port": one.getsockname()[1], "controller_port": other.getsockname()[1]}
+    (tmp_path / "kafka").mkdir()
+    node = msgspec.json.encode({"cluster_id": "-Dbu_BJFQ7CNMKJLkJJ6-Q", **ports})
+    (tmp_path / "kafka/broker.json").write_bytes(node)
+    broker = EmbeddedBroker(tmp_path)
+    try:
+        assert (await broker.start()).bootstrap == f"127.0.0.1:{ports['port']}"
+    finally:
+        await broker.stop()
+
+
 async def test_two_starters_at_once_share_one_broker(tmp_path):
     brokers = [EmbeddedBroker(tmp_path), EmbeddedBroker(tmp_path)]
     try:
