@@ -44,7 +44,7 @@ async def worker(kafka: KafkaConfig, data_dir: Path) -> AsyncIterator[subprocess
         await asyncio.to_thread(process.wait, 30)
 
 
-async def send(kafka: KafkaConfig, *values: bytes) -> None:
+async def send(kafka: KafkaConfig, *values: bytes | None) -> None:
     async with AIOKafkaProducer(**kafka.client_options()) as producer:
         for value in values:
             await producer.send_and_wait(TRADES.name, value, key=b"key", partition=1)
@@ -83,15 +83,16 @@ async def test_bad_input_is_buried_with_its_coordinates_and_the_agent_goes_on(
             trade("kraken:BAD", 1, now_us, price=5),
             trade("kraken:BAD", 2, now_us, price="-5"),
             trade("kraken:BAD", 3, now_us + WEEK_US),
+            None,
             trade("kraken:GOOD", 4, now_us),
         )
         values = await read(kafka, CANDLES.name, lambda found: bool(newest(found, "kraken:GOOD")))
-        buried = await read(kafka, DEAD_LETTERS.name, lambda found: len(found) >= 4)
+        buried = await read(kafka, DEAD_LETTERS.name, lambda found: len(found) >= 5)
     letters = [msgspec.json.decode(value, type=DeadLetter) for value in buried]
     assert [(d.topic, d.partition, d.offset) for d in letters] == [
-        (TRADES.name, 1, offset) for offset in range(4)
+        (TRADES.name, 1, offset) for offset in range(5)
     ]
-    wanted = ["malformed", "Expected `str`", "price is not above 0", "in the future"]
+    wanted = ["malformed", "Expected `str`", "price is not above 0", "in the future", "malformed"]
     assert all(part in d.reason for part, d in zip(wanted, letters, strict=True))
     assert newest(values, "kraken:BAD") == {}
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery, owner
 from chaintide.agents.partition import Input, PartitionLogic
@@ -63,6 +65,65 @@ def test_one_bad_trade_does_not_take_its_batch_along():
     assert isinstance(dead, DeadLetter)
     assert "trade 7 of kraken:BTC-USD: price is not above 0" in dead.reason
     assert counted(logic) == 1
+
+
+def batch(**changes: object) -> bytes:
+    fields = {"type": "trades", "market": "kraken:BTC-USD", "price_scale": 1, "size_scale": 8}
+    fields |= {"ids": [1, 2], "times_us": [NOW_MS * 1000] * 2, "sides": "bs"}
+    return json.dumps(fields | {"prices": [5, 6], "sizes": [1, 1]} | changes).encode()
+
+
+def gap(**changes: object) -> bytes:
+    fields = {"type": "gap", "market": "kraken:BTC-USD", "from_us": 1, "to_us": 2, "reason": "r"}
+    return json.dumps(fields | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "malformed"),
+        (batch(market="kraken:BTC|0|60000000"), "is not venue:SYMBOL"),
+        (batch(market="kraken:BTC USD"), "is not venue:SYMBOL"),
+        (batch(market="BTC-USD"), "is not venue:SYMBOL"),
+        (batch(ids=[2**63] * 2), "trade id is not in 0..9223372036854775807"),
+        (batch(ids=[1]), "columns of unequal length"),
+        (batch(sides="b"), "columns of unequal length"),
+        (batch(ids=[], times_us=[], prices=[], sizes=[], sides=""), "1 to 10000 trades"),
+        (batch(price_scale=41), "scale not in 0..40"),
+        (batch(price_scale="1"), "malformed"),
+        (batch(prices=[-5, -6]), "price is not above 0"),
+        (batch(prices=[10**100] * 2), "price is too large"),
+        (batch(prices=[10**4000] * 2, sizes=[10**4000] * 2), "is too large"),
+        (batch(sizes=[0, 0]), "size is not above 0"),
+        (batch(times_us=[-1, -1]), "time is before 1970"),
+        (batch(times_us=[(NOW_MS + 7 * DAY_MS) * 1000] * 2), "604800 s in the future"),
+        (batch(times_us=[10**4000] * 2), "in the future"),
+        (batch(v=2), "schema version 2, this program reads 1"),
+        (batch(v=0), "schema version 0, this program reads 1"),
+        (gap(market="kraken:BTC|0|60000000"), "is not venue:SYMBOL"),
+        (gap(to_us=1), "gap ends before it begins"),
+        (gap(to_us=2**63), "time of a gap"),
+        (gap(from_us=-1), "time of a gap"),
+        (b'{"type":"heartbeat","venue":"kraken","time_us":99999999999999999}', "future"),
+    ],
+)
+def test_what_cannot_be_is_a_dead_letter_that_says_where_and_the_market_goes_on(
+    value: bytes, reason: str
+):
+    logic = new()
+    refused = send(logic, trade(8), value, trade(9))
+    assert refused, "nothing was refused"
+    for letter in refused:
+        assert isinstance(letter, DeadLetter)
+        assert (letter.topic, letter.partition, letter.offset) == (TRADES.name, 3, 1)
+        assert reason in letter.reason
+    drained = logic.drain()
+    assert {record.market for record in drained} == {"kraken:BTC-USD"}
+    assert {c.trades for record in drained for c in record.candles} == {2}
+    recovery = Recovery()
+    for key, entry in logic.checkpoint():
+        recovery.on_entry(key, entry)
+    assert [offset for _, offset in recovery.markets(Rules())] == [2]
 
 
 def test_a_trade_from_the_future_does_not_move_the_watermark():
