@@ -20,7 +20,8 @@ _NAMES: Final[dict[str, Side | None]] = {
     "s": "sell",
     "": None,
 }
-MAX_EQUAL: Final = 10_000  # trades without id told apart by counting
+MAX_EQUAL: Final = 10_000  # how many trades without id are remembered, to count equal ones
+MAX_DIGITS: Final = 18  # of a time
 _SIDES: Final = {"buy": "b", "b": "b", "sell": "s", "s": "s", "": "?"}
 
 
@@ -51,7 +52,7 @@ def read(lines: Iterable[str]) -> Iterator[Row | Reject]:
     [Reject(line=2, reason='price is not above 0', text='kraken:BTC-USD,1,2,-3,4')]
 
     Raises:
-        BadRecordError: If the header lacks a column.
+        BadRecordError: If the header lacks a column, or a quote is opened and not closed.
     """
     table = csv.reader(lines)
     header = next(table, [])
@@ -59,21 +60,19 @@ def read(lines: Iterable[str]) -> Iterator[Row | Reject]:
         raise BadRecordError(f"the first line must name the columns, it lacks {', '.join(missing)}")
     places = [header.index(name) if name in header else -1 for name in COLUMNS]
     width = len(header)
-    equal: Counter[tuple[str, ...]] = Counter()
-    for cells in table:
-        if not cells:
-            continue
+    equal: Counter[tuple[Market, int]] = Counter()
+    for cells in filter(None, _whole(table)):
         try:
-            chosen = _chosen(cells, places, width)
-            ordinal = 0
-            if not chosen[1]:
-                content = tuple(chosen)
-                ordinal, equal[content] = equal[content], equal[content] + 1
-                if len(equal) > MAX_EQUAL:
-                    del equal[next(iter(equal))]
-            yield _row(chosen, ordinal)
+            yield _row(_chosen(cells, places, width), equal)
         except BadRecordError as error:
             yield Reject(table.line_num, error.reason, ",".join(cells))
+
+
+def _whole(table: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from table
+    except csv.Error as error:
+        raise BadRecordError(f"no table: {error}; is there a quote that is not closed?") from error
 
 
 def _chosen(cells: list[str], places: list[int], width: int) -> list[str]:
@@ -82,13 +81,13 @@ def _chosen(cells: list[str], places: list[int], width: int) -> list[str]:
     return ["" if place < 0 else cells[place] for place in places]
 
 
-def _row(cells: list[str], ordinal: int) -> Row:
+def _row(cells: list[str], equal: Counter[tuple[Market, int]]) -> Row:
     market, number, time, price_text, size_text, side, trader = cells
     if side not in _SIDES:
         raise BadRecordError(f"side {side!r} is not buy or sell")
     if not codec.MARKET.fullmatch(market):
         raise BadRecordError(f"market {market!r} is not venue:SYMBOL")
-    if not (time.isascii() and time.isdigit()):
+    if not (time.isascii() and time.isdigit() and len(time) <= MAX_DIGITS):
         raise BadRecordError(f"time_us {time!r} is not a time in microseconds")
     price, size = decimals.parse(price_text), decimals.parse(size_text)
     for name, value in (("price", price), ("size", size)):
@@ -102,6 +101,15 @@ def _row(cells: list[str], ordinal: int) -> Row:
         trade_id=number or None,
         side=_NAMES[side],
     )
-    return Row(
-        Market(market), codec.trade_id(trade, ordinal), int(time), price, size, _SIDES[side], trader
-    )
+    trade_id = codec.trade_id(trade)
+    if not number:
+        trade_id = codec.trade_id(trade, _ordinal(equal, (trade.market, trade_id)))
+    return Row(trade.market, trade_id, trade.time_us, price, size, _SIDES[side], trader)
+
+
+def _ordinal(equal: Counter[tuple[Market, int]], content: tuple[Market, int]) -> int:
+    ordinal = equal.pop(content, 0)
+    equal[content] = ordinal + 1  # now the last to be forgotten
+    if len(equal) > MAX_EQUAL:
+        del equal[next(iter(equal))]
+    return ordinal
