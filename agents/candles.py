@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from chaintide.agents.bars import Bar, bar_of, rows
 from chaintide.agents.book import LEVELS, MINUTE_US, Book, Pending, Rules, by_minute, opening
-from chaintide.agents.gaps import after
+from chaintide.agents.gaps import after, are_in, cause
 from chaintide.agents.runs import Runs
 from chaintide.agents.shelf import Shelf
 from chaintide.agents.windows import WIDTHS_US, Shown, Window, candle, close_of
-from chaintide.streams.records import Candle, Gap, Market, Status, TradeBatch
+from chaintide.streams.records import Candle, Gap, Market, Reason, Status, TradeBatch
 
 MAX_FILL = 10_080
 _STATUS: tuple[Status, ...] = ("open", "closed", "corrected")
@@ -47,7 +47,7 @@ class CandleLogic:
             fresh = self._unseen(minute_us, part)
             if fresh is not None:
                 if position is None:
-                    self._fold(minute_us, bar_of(fresh))
+                    self._fold(minute_us, fresh)
                 else:
                     self._fold_pending(fresh, position)
         seen_us = max(batch.times_us)
@@ -66,7 +66,7 @@ class CandleLogic:
         for level in LEVELS:
             for open_us in self.shelf.between(level, opening(gap.from_us, level), gap.to_us):
                 self._touched.add((level, open_us))
-        self._revise()
+        self._revise("backfill" if gap.filled else "late")
 
     def undo(self, position: int) -> None:
         """Drop every pending trade above ``position``."""
@@ -82,7 +82,7 @@ class CandleLogic:
                     window.flat = before or close_of(window, bar)
                 self._touched.add((level, window.open_us))
         self._carry()
-        self._revise()
+        self._revise("reorg")
 
     def settle(self, position: int) -> None:
         """Make every pending trade at or below ``position`` settled; no candle changes."""
@@ -115,8 +115,8 @@ class CandleLogic:
             return part
         return rows(part, places) if places else None
 
-    def _fold(self, minute_us: int, bar: Bar) -> None:
-        book = self.book
+    def _fold(self, minute_us: int, fresh: TradeBatch) -> None:
+        book, bar = self.book, bar_of(fresh)
         self._begin(bar.open_time_us)
         is_open = minute_us >= book.closed_us[0] and not self._touched
         changed = self._dirty if is_open else self._touched
@@ -127,7 +127,7 @@ class CandleLogic:
             changed.add((level, window.open_us))
         if not is_open:
             self._carry()
-            self._revise()
+            self._revise(cause(book.gaps, fresh.times_us))
 
     def _fold_pending(self, batch: TradeBatch, position: int) -> None:
         self._begin(min(batch.times_us))
@@ -137,7 +137,7 @@ class CandleLogic:
             for level, window in self._windows(bar.open_time_us):
                 self._touched.add((level, window.open_us))
         self._carry()
-        self._revise()
+        self._revise(cause(self.book.gaps, batch.times_us))
 
     def _windows(self, time_us: int) -> Iterable[tuple[int, Window]]:
         """Return the window of ``time_us`` at every level, made where there was none."""
@@ -264,7 +264,7 @@ class CandleLogic:
             self._touched.add((level, open_us))
             open_us += WIDTHS_US[level]
 
-    def _revise(self) -> None:
+    def _revise(self, reason: Reason) -> None:
         """Count one revision for every closed window touched by this event."""
         book = self.book
         now_us = max(book.watermark_us, book.seen_us)
@@ -272,6 +272,7 @@ class CandleLogic:
             window = self.shelf.get(level, open_us)
             if open_us < book.closed_us[level]:
                 window.revision += 1
+                window.reason = reason if window.revision > 1 else None
             window.updated_us = now_us
             self.shelf.changed(window)
         self._dirty |= self._touched
@@ -293,6 +294,4 @@ class CandleLogic:
     def _is_complete(self, open_us: int, close_us: int) -> bool:
         start_us = self.book.start_us or 0
         is_partial = open_us < start_us < close_us
-        return not is_partial and not any(
-            gap.from_us < close_us and open_us < gap.to_us for gap in self.book.gaps
-        )
+        return not is_partial and not are_in(self.book.gaps, open_us, close_us)

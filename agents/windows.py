@@ -7,7 +7,7 @@ import msgspec
 from chaintide.agents.bars import Bar
 from chaintide.streams import decimals
 from chaintide.streams.intervals import INTERVALS, WIDTH_MS
-from chaintide.streams.records import Candle, Market, Status
+from chaintide.streams.records import Candle, Market, Reason, Status
 
 VWAP_DIGITS: Final = 16
 WIDTHS_US: Final = tuple(WIDTH_MS[interval] * 1000 for interval in INTERVALS)
@@ -17,7 +17,8 @@ class Window(msgspec.Struct, array_like=True):
     """What is known of ``[open_us, open_us + width)`` at one interval.
 
     ``flat`` is the price of a window without trades. ``runs`` (1m only) are the ids of its
-    trades, so that no trade counts twice. ``revision`` is 0 while open.
+    trades, so that no trade counts twice. ``revision`` is 0 while open, ``reason`` why it was
+    last corrected.
     """
 
     open_us: int
@@ -26,6 +27,7 @@ class Window(msgspec.Struct, array_like=True):
     updated_us: int = 0
     flat: str = ""
     runs: list[int] = []
+    reason: Reason | None = None
 
     def absorb(self, bar: Bar) -> None:
         """Fold ``bar``, whose trades are new here, into the settled bar."""
@@ -104,4 +106,5 @@ def candle(window: Window, bar: Bar | None, shown: Shown) -> Candle:
         complete=shown.complete,
         fill="carry" if bar is None else "traded",
         updated_ms=window.updated_us // 1000,
+        reason=window.reason,
     )

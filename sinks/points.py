@@ -54,7 +54,7 @@ def candle_point(candle: Candle) -> str:
     )
     state = (
         f"trades={candle.trades}i,revision={candle.revision}i,complete={candle.complete}"
-        f',status="{candle.status}",fill="{candle.fill}"'
+        f',status="{candle.status}",fill="{candle.fill}",reason="{candle.reason or ""}"'
     )
     time_ns = candle.open_time_ms * 1_000_000
     return f"candles,{tags} {floats},{state},exact={_exact(candle)} {time_ns}"

@@ -42,7 +42,7 @@ CREATE TABLE candles (
     taker_buy_volume TEXT NOT NULL, trades INTEGER NOT NULL,
     first_trade_id INTEGER, last_trade_id INTEGER,
     status TEXT NOT NULL, revision INTEGER NOT NULL, complete INTEGER NOT NULL,
-    fill TEXT NOT NULL, updated_ms INTEGER NOT NULL,
+    fill TEXT NOT NULL, updated_ms INTEGER NOT NULL, reason TEXT,
     PRIMARY KEY (market, interval, open_time_ms)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE gaps (
@@ -54,7 +54,7 @@ CREATE TABLE gaps (
 BEGIN: Final = "BEGIN IMMEDIATE"
 INSERT_CANDLE: Final = (
     "INSERT OR REPLACE INTO candles"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_GAP: Final = "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_MARKET: Final = "INSERT OR REPLACE INTO markets VALUES (?, ?, ?)"

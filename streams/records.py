@@ -15,6 +15,9 @@ Market = NewType("Market", str)
 Side = Literal["buy", "sell"]
 Status = Literal["open", "closed", "corrected", "final"]
 Fill = Literal["traded", "carry"]
+Reason = Literal["late", "backfill", "reorg"]
+FeedState = Literal["connecting", "live", "backfilling"]
+BreakerState = Literal["closed", "open", "half-open"]
 
 SCHEMA_VERSION = 1
 
@@ -89,6 +92,8 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
 
     ``revision`` is 0 while open, 1 when closed, and one more with every correction. The same
     (revision, status) from 1 on is always byte-identical. ``updated_ms`` is event time.
+    ``reason`` says why it was last corrected: trades that came late, trades a feed had missed
+    and then found (``backfill``), or trades that their chain took back (``reorg``).
     """
 
     market: Market
@@ -111,6 +116,7 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     fill: Fill
     updated_ms: int
+    reason: Reason | None = None
 
 
 class CandleBatch(msgspec.Struct, frozen=True, kw_only=True, tag="candles"):
@@ -148,4 +154,29 @@ class Late(msgspec.Struct, frozen=True, kw_only=True, tag="late"):
     topic: str
     partition: int
     offset: int
+    v: int = SCHEMA_VERSION
+
+
+class FeedReport(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
+    """How the feed of one venue was doing at ``time_ms``; counts are since its start.
+
+    ``silence_ms`` is the age of the venue's last message, ``lag_ms`` how long its last trade
+    took to arrive, ``gaps`` how often trades were missed.
+    """
+
+    venue: str
+    time_ms: int
+    markets: list[Market]
+    state: FeedState
+    breaker: BreakerState
+    last_message_ms: int | None
+    silence_ms: int | None
+    lag_ms: int | None
+    connects: int
+    trades: int
+    duplicates: int
+    bad_messages: int
+    refusals: int
+    gaps: int
+    last_error: str
     v: int = SCHEMA_VERSION

@@ -1,9 +1,10 @@
 """A switch that stops calls to a venue that keeps failing."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-BreakerState = Literal["closed", "open", "half-open"]
+from chaintide.streams.records import BreakerState
+
 _FAILURES: Final = 5
 _OPEN_MS: Final = 30_000
 

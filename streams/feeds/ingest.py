@@ -19,6 +19,7 @@ from chaintide.streams.feeds.coinbase import ADVANCED, Coinbase
 from chaintide.streams.feeds.kraken import Kraken
 from chaintide.streams.feeds.outbox import KafkaOutbox
 from chaintide.streams.feeds.poll import Poll
+from chaintide.streams.feeds.reporting import FeedReporting
 from chaintide.streams.feeds.rest import HttpRest
 from chaintide.streams.feeds.resume import read_marks
 from chaintide.streams.feeds.sequence import SequenceLogic
@@ -84,7 +85,9 @@ async def ingest(
         async with aiohttp.ClientSession() as session:
             outbox = KafkaOutbox(producer, partitions, now_ms)
             means = _Means(outbox, session, marks, now_ms, statuses)
-            await _run_all(outbox, [_shell(feed, means) for feed in feeds])
+            shells = [_shell(feed, means) for feed in feeds]
+            reporting = FeedReporting(producer, statuses, now_ms)
+            await _run_all(outbox, [*shells, reporting.run()])
     finally:
         await producer.stop()
 

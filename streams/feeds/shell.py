@@ -179,7 +179,7 @@ class Feed:
                     self.status.trades += len(trades)
                     await self.outbox.put(logic.market, trades)
                 case Gap():
-                    self.status.gaps.append(output)
+                    self.status.on_gap(output)
                     logger.warning("gap market=%s filled=%s", output.market, output.filled)
                     await self.outbox.send(output)
                 case Fetch():

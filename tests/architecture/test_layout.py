@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from chaintide.api.settings import Settings
 from chaintide.streams import codec, topics
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
-from chaintide.streams.records import CandleBatch, DeadLetter, Late
+from chaintide.streams.records import CandleBatch, DeadLetter, FeedReport, Late
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["agents", "api", "contracts", "dashboards", "sinks", "streams"]
@@ -22,6 +22,7 @@ DECODERS = {
     topics.CANDLES.name: msgspec.json.Decoder(CandleBatch).decode,
     topics.CANDLE_STATE.name: msgspec.json.Decoder(tuple[int, int, list[msgspec.Raw]]).decode,
     topics.TICKS.name: msgspec.json.Decoder(PriceTick | Trending).decode,
+    topics.FEEDS.name: msgspec.json.Decoder(FeedReport).decode,
     topics.LATE.name: msgspec.json.Decoder(Late).decode,
     topics.DEAD_LETTERS.name: msgspec.json.Decoder(DeadLetter).decode,
 }

@@ -47,6 +47,7 @@ async def test_a_candle_comes_back_exactly(store: CandleStore):
         candle(1, vwap=None, first_trade_id=None, last_trade_id=None, trades=0, fill="carry"),
         candle(2, status="open", revision=0, complete=False),
         candle(3, open="0.000000000000000001", high="123456789012345678901234567890.5"),
+        candle(4, status="corrected", revision=2, reason="backfill"),
     ]
     await store.write([batch(*written)])
     assert await store.candles(MARKET, "1m") == written

@@ -232,6 +232,39 @@ def test_a_gap_marks_candles_incomplete_until_it_is_filled():
     assert [(g.from_us, g.filled) for g in gaps] == [(gap.from_us, True)]
 
 
+@given(TRADES, st.lists(st.integers(0, 40), max_size=8))
+def test_a_reason_is_given_from_the_first_correction_on(trades, cuts):
+    logic = new_logic()
+    for batch in batches(trades, cuts):
+        logic.on_trades(batch)
+        for candle in logic.drain()[0]:
+            assert candle.reason == ("late" if candle.revision > 1 else None)
+
+
+def test_a_correction_says_why_it_was_made():
+    logic, store = new_logic(), {}
+
+    def reasons() -> tuple[str | None, ...]:
+        keep(store, logic.drain()[0])
+        return tuple(store["1m", (MONDAY + k * MINUTE) // 1000].reason for k in (0, 1, 2))
+
+    gap = Gap(market=BTC, from_us=MONDAY + MINUTE, to_us=MONDAY + 2 * MINUTE, reason="down")
+    logic.on_trades(batch_of([PlainTrade(1, MONDAY, Decimal(5), Decimal(1), "b")]))
+    logic.on_gap(gap)
+    logic.on_heartbeat(MONDAY + 5 * MINUTE)
+    assert reasons() == (None, None, None)
+    logic.on_trades(batch_of([PlainTrade(2, gap.from_us, Decimal(6), Decimal(1), "b")]))
+    assert reasons() == (None, "backfill", "backfill"), "the quiet minute follows its close"
+    logic.on_trades(batch_of([PlainTrade(3, gap.to_us, Decimal(7), Decimal(1), "b")]))
+    assert reasons() == (None, "backfill", "late")
+    logic.on_gap(Gap(market=BTC, from_us=MONDAY, to_us=gap.to_us, reason="", filled=True))
+    assert reasons() == ("backfill", "backfill", "late")
+    logic.on_trades(batch_of([PlainTrade(4, MONDAY, Decimal(7), Decimal(1), "b")]), position=1)
+    assert reasons() == ("late", "backfill", "late")
+    logic.undo(0)
+    assert reasons() == ("reorg", "backfill", "late")
+
+
 def test_a_late_trade_corrects_the_quiet_candles_after_it():
     logic, store = new_logic(), {}
     logic.on_trades(batch_of([PlainTrade(1, MONDAY, Decimal(5), Decimal(1), "b")]))

@@ -14,6 +14,7 @@ from chaintide.streams.records import (
     Candle,
     CandleBatch,
     DeadLetter,
+    FeedReport,
     Gap,
     Heartbeat,
     Late,
@@ -66,6 +67,23 @@ RECORDS = [
     CandleBatch(market=BTC, generation=3, offset=17, candles=[CANDLE], gaps=[GAP]),
     DeadLetter(topic="t", partition=1, offset=2, reason="malformed", key="k", value="{"),
     Late(trades=BATCH, late_by_ms=5, topic="t", partition=1, offset=2),
+    FeedReport(
+        venue="kraken",
+        time_ms=1762795457900,
+        markets=[BTC],
+        state="live",
+        breaker="closed",
+        last_message_ms=1762795457880,
+        silence_ms=20,
+        lag_ms=None,
+        connects=2,
+        trades=9,
+        duplicates=50,
+        bad_messages=0,
+        refusals=0,
+        gaps=1,
+        last_error="frozen",
+    ),
 ]
 
 

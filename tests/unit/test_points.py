@@ -17,7 +17,7 @@ def test_a_candle_is_a_point_at_its_open_time():
     assert line.startswith(
         "candles,market=kraken:BTC-USDT,venue=kraken,symbol=BTC-USDT,interval=1m open=64000.10,"
     )
-    assert line.endswith('\\"updated_ms\\":122000}" 60000000000')
+    assert line.endswith('\\"updated_ms\\":122000,\\"reason\\":null}" 60000000000')
 
 
 def test_every_candle_has_the_same_fields_of_the_same_types():
@@ -37,6 +37,7 @@ def test_every_candle_has_the_same_fields_of_the_same_types():
         "complete": "True",
         "status": '"open"',
         "fill": '"carry"',
+        "reason": '""',
     }
 
 
