@@ -14,6 +14,8 @@ from bytewax.testing import run_main
 from rig.kafka import FIGURES, SINGLES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Its watermark moves with the clock as well: whatever waits longer than this is lost as late.
+PATIENCE = timedelta(minutes=5)
 
 
 def event_time(trade: dict[str, Any]) -> datetime:
@@ -55,7 +57,7 @@ def flow(bootstrap: str) -> Dataflow:
     windows = win.fold_window(
         "fold",
         trades,
-        win.EventClock(event_time, wait_for_system_duration=timedelta(seconds=2)),
+        win.EventClock(event_time, wait_for_system_duration=PATIENCE),
         win.TumblingWindower(length=timedelta(minutes=1), align_to=EPOCH),
         builder=dict,
         folder=fold,
