@@ -1,0 +1,1 @@
+"""The WebSocket protocol without sockets: values in, values out."""

@@ -1,0 +1,116 @@
+"""One flush: what everybody is sent now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from chaintide.api.live.history import Part
+from chaintide.api.live.limits import Limits
+from chaintide.api.live.messages import SLOW_MESSAGE, encoded_snapshot
+from chaintide.api.live.session import Session
+from chaintide.api.live.subscription import Fanout, Subscription
+from chaintide.api.live.update import Snapshots
+
+Frame = tuple[Session, bytes]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """The frames of one flush, being put together.
+
+    Everyone at the same place of a channel gets the very same bytes, built once; everyone with
+    the same lines in one frame gets the very same frame. Usually that is everyone.
+
+    ``waiting`` are those who have, or may have, something left to get after this flush: they
+    cannot be written to, are not due, or have been sent much already. ``overrun`` are sessions
+    that cannot be sent every update any more although they want every one.
+    """
+
+    now_ms: int
+    snapshots: Snapshots
+    limits: Limits
+    waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
+    overrun: dict[Session, None] = field(default_factory=dict[Session, None])
+    _parts: dict[Session, list[bytes]] = field(default_factory=dict[Session, list[bytes]])
+    _full: set[Session] = field(default_factory=set[Session])
+    _snapshots: dict[tuple[Fanout, int], Part] = field(
+        default_factory=dict[tuple[Fanout, int], Part]
+    )
+
+    def serve(self, fanout: Fanout, subscriptions: Iterable[Subscription]) -> None:
+        """Take up what these subscriptions of one channel are to be sent."""
+        built: tuple[dict[int, Part], dict[int, Part]] = ({}, {})
+        now_ms, waiting, full, parts = self.now_ms, self.waiting, self._full, self._parts
+        for subscription in subscriptions:
+            session = subscription.session
+            if (
+                not session.is_writable
+                or subscription.due_ms > now_ms
+                or (full and session in full)
+            ):
+                waiting[subscription] = None
+                continue
+            known = built[subscription.is_buffer]
+            part = known.get(subscription.seq) or self._build(fanout, subscription, known)
+            if part is None or not part.data:
+                continue
+            if session in parts:
+                parts[session].append(part.data)
+            else:
+                parts[session] = [part.data]
+            subscription.seq = part.seq
+            if part.is_light and not subscription.interval_ms:
+                continue
+            self._note(subscription, part)
+
+    def frames(self) -> list[Frame]:
+        """Return one frame for each session that is sent something."""
+        for session in self.overrun:
+            self._parts.setdefault(session, []).append(SLOW_MESSAGE)
+        joined: dict[tuple[bytes, ...], bytes] = {}
+        frames: list[Frame] = []
+        for session, parts in self._parts.items():
+            session.sent_ms = self.now_ms
+            if len(parts) == 1:
+                frames.append((session, parts[0]))
+                continue
+            key = tuple(parts)
+            frame = joined.get(key)
+            if frame is None:
+                frame = joined[key] = b"\n".join(parts)
+            frames.append((session, frame))
+        return frames
+
+    def _build(
+        self, fanout: Fanout, subscription: Subscription, known: dict[int, Part]
+    ) -> Part | None:
+        history = fanout.history
+        part = history.part_after(subscription.seq, is_buffer=subscription.is_buffer)
+        if part is not None:
+            known[subscription.seq] = part
+        elif subscription.is_buffer:
+            self.overrun[subscription.session] = None
+        else:
+            part = self._snapshot(fanout, subscription)
+        return part
+
+    def _snapshot(self, fanout: Fanout, subscription: Subscription) -> Part | None:
+        key = (fanout, subscription.snapshot_count)
+        if key in self._snapshots:
+            return self._snapshots[key]
+        snapshot = self.snapshots.snapshot(fanout.name, subscription.snapshot_count)
+        if snapshot is None:
+            self.waiting[subscription] = None
+            return None
+        line = encoded_snapshot(fanout.name, snapshot, recovered=False)
+        has_more = snapshot.seq < fanout.history.head
+        is_light = not has_more and len(line) <= self.limits.heavy_bytes
+        self._snapshots[key] = Part(line, snapshot.seq, has_more, is_light)
+        return self._snapshots[key]
+
+    def _note(self, subscription: Subscription, part: Part) -> None:
+        if part.has_more:
+            self.waiting[subscription] = None
+        if len(part.data) > self.limits.heavy_bytes:
+            self._full.add(subscription.session)
+        if interval_ms := subscription.interval_ms:
+            subscription.due_ms = (self.now_ms // interval_ms + 1) * interval_ms

@@ -1,0 +1,88 @@
+"""All channels of one process, and how a subscription begins in them."""
+
+from dataclasses import dataclass, field
+
+from chaintide.api.live.channels import KINDS, parse_channel
+from chaintide.api.live.history import History
+from chaintide.api.live.limits import Limits
+from chaintide.api.live.requests import Resume, Wanted
+from chaintide.api.live.subscription import Fanout, Subscription
+from chaintide.api.live.update import Snapshot, Snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a subscription will begin: after ``seq``, and with a snapshot if there is one.
+
+    ``now_seq`` is where the channel is now: a client may be ahead of it, having been served by
+    another process. ``count`` is how many entries a snapshot has, now or when it falls behind.
+    """
+
+    wanted: Wanted
+    seq: int
+    now_seq: int
+    recovered: bool | None
+    count: int
+    snapshot: Snapshot | None = None
+
+
+@dataclass(slots=True)
+class Directory:
+    """The channels by name.
+
+    ``epoch`` names the log that all seqs are places in. ``dirty`` are the channels in which
+    something was published since the last flush, ``waiting`` the subscriptions that something
+    is left to be sent to.
+    """
+
+    epoch: str
+    snapshots: Snapshots
+    limits: Limits = field(default_factory=Limits)
+    fanouts: dict[str, Fanout] = field(default_factory=dict[str, Fanout])
+    dirty: dict[Fanout, None] = field(default_factory=dict[Fanout, None])
+    waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
+
+    def fanout(self, name: str, *, floor: int) -> Fanout:
+        """Return the channel of that name; a new one knows what comes after ``floor``."""
+        if name not in self.fanouts:
+            self.fanouts[name] = Fanout(name, History(floor, self.limits))
+        return self.fanouts[name]
+
+    def plan(self, wanted: Wanted) -> Plan | None:
+        """Return how a subscription would begin, or None if there is no such channel.
+
+        Resuming is all or nothing: either nothing is missed, or nothing but the snapshot counts.
+        """
+        channel = parse_channel(wanted.ch)
+        now = self.snapshots.snapshot(wanted.ch, 0) if channel else None
+        if channel is None or now is None:
+            return None
+        count = wanted.snapshot or KINDS[channel.kind].default_count
+        if wanted.resume is not None:
+            seq = self._position(wanted.ch, wanted.resume, now.seq)
+            if seq is not None:
+                return Plan(wanted, seq, now.seq, recovered=True, count=count)
+        elif not wanted.snapshot:
+            return Plan(wanted, now.seq, now.seq, recovered=None, count=count)
+        snapshot = self.snapshots.snapshot(wanted.ch, count) or now
+        recovered = None if wanted.resume is None else False
+        return Plan(wanted, snapshot.seq, snapshot.seq, recovered, count, snapshot)
+
+    def attach(self, subscription: Subscription) -> None:
+        """Send to ``subscription`` from the next flush on."""
+        subscription.fanout.subscriptions[subscription] = None
+        self.waiting[subscription] = None
+
+    def detach(self, subscription: Subscription) -> None:
+        """Send nothing more to ``subscription``."""
+        subscription.fanout.subscriptions.pop(subscription, None)
+        self.waiting.pop(subscription, None)
+
+    def _position(self, name: str, resume: Resume, now_seq: int) -> int | None:
+        fanout = self.fanouts.get(name)
+        history = History(now_seq, self.limits) if fanout is None else fanout.history
+        if resume.since_ms is not None:
+            return history.position_at(resume.since_ms)
+        if resume.seq is None or resume.epoch != self.epoch or not history.has_since(resume.seq):
+            return None
+        return resume.seq

@@ -1,0 +1,51 @@
+"""What the hub is fed with, and where it asks for the whole."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+UpdateType = Literal["update", "correction"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """One change in one channel.
+
+    ``seq`` is its place in the log, ``offset * 1000 + place in the record``: it rises strictly
+    within a channel and is the same in every process that reads the log. ``key`` is what
+    conflation goes by: of two updates with one key the later says all that the earlier said (a
+    candle's open time; the same key for all of a ticker). A ``correction`` changes what was
+    closed. ``event_ms`` is event time, ``published_ms`` the log's own time of the record.
+    ``data`` is JSON without a line break.
+    """
+
+    channel: str
+    seq: int
+    key: str | int
+    type: UpdateType
+    event_ms: int
+    published_ms: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The newest entries of a channel, oldest first, each as JSON without a line break.
+
+    It holds the effect of every update up to ``seq`` and of none after. ``is_short`` says that
+    older entries were asked for than are at hand, and that a store may have them.
+    """
+
+    seq: int
+    data: list[bytes]
+    is_short: bool = False
+
+
+class Snapshots(Protocol):
+    """What a channel is as a whole."""
+
+    def snapshot(self, channel: str, count: int) -> Snapshot | None:
+        """Return at most ``count`` entries, or None if there is no such channel.
+
+        Its ``seq`` is never less than that of an update which was published in the channel.
+        """
+        ...
