@@ -1,0 +1,150 @@
+"""Which markets there are, and what is observed besides trades."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from chaintide.streams.feeds.coingecko import PriceTick, Trending
+from chaintide.streams.records import Candle, FeedReport, Market, TradeBatch
+
+MAX_MARKETS: Final = 10_000
+STALE_MS: Final = 10_000
+FORGOTTEN_MS: Final = 86_400_000
+Basis = Literal["trades", "price"]
+
+
+class MarketEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A market; ``base`` and ``quote`` are null where its symbol does not name them.
+
+    ``price_scale`` and ``size_scale`` are the most places seen after the point. With ``basis``
+    "price" there are observed prices, but no trades and no candles.
+    """
+
+    market: Market
+    venue: str
+    symbol: str
+    base: str | None
+    quote: str | None
+    basis: Basis
+    first_open_time_ms: int | None
+    last_open_time_ms: int | None
+    price_scale: int
+    size_scale: int
+
+
+class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The last report of a feed; ``is_alive`` is false once there was none for 10 s."""
+
+    report: FeedReport
+    age_ms: int
+    is_alive: bool
+
+
+@dataclass(slots=True)
+class _Known:
+    basis: Basis
+    first_ms: int | None = None
+    last_ms: int | None = None
+    price_scale: int = 0
+    size_scale: int = 0
+
+
+class Catalogue:
+    """Markets, observed prices, trending coins and feeds, each as last heard of.
+
+    Beyond 10,000 markets, new ones are not listed.
+    """
+
+    def __init__(self) -> None:
+        self.ticks: dict[Market, PriceTick] = {}
+        self.trending: Trending | None = None
+        self._feeds: dict[str, FeedReport] = {}
+        self._markets: dict[Market, _Known] = {}
+
+    def __contains__(self, market: str) -> bool:
+        return market in self._markets
+
+    def on_market(self, market: Market) -> bool:
+        """Take note of a market that is traded; return whether it is listed."""
+        return self._know(market, "trades") is not None
+
+    def on_candle(self, candle: Candle) -> None:
+        """Take note of how far the candles of a market reach, and how exact they are."""
+        if (known := self._know(candle.market, "trades")) is None:
+            return
+        open_ms = candle.open_time_ms
+        if candle.interval == "1m":
+            known.first_ms = open_ms if known.first_ms is None else min(known.first_ms, open_ms)
+            known.last_ms = open_ms if known.last_ms is None else max(known.last_ms, open_ms)
+        for price in (candle.open, candle.high, candle.low, candle.close):
+            known.price_scale = max(known.price_scale, _places(price))
+        known.size_scale = max(known.size_scale, _places(candle.volume))
+
+    def on_trades(self, batch: TradeBatch) -> None:
+        """Take note of the scales of a market."""
+        if (known := self._know(batch.market, "trades")) is not None:
+            known.price_scale = max(known.price_scale, batch.price_scale)
+            known.size_scale = max(known.size_scale, batch.size_scale)
+
+    def on_tick(self, tick: PriceTick) -> bool:
+        """Take an observed price and return whether it is the newest of its market."""
+        last = self.ticks.get(tick.market)
+        known = self._know(tick.market, "price")
+        if known is None or (last is not None and tick.time_us < last.time_us):
+            return False
+        known.price_scale = max(known.price_scale, _places(tick.price))
+        self.ticks[tick.market] = tick
+        return True
+
+    def on_report(self, report: FeedReport) -> None:
+        """Take the report of a feed."""
+        self._feeds[report.venue] = report
+
+    def markets(self) -> list[MarketEntry]:
+        """Return every market, sorted by its name."""
+        return [_entry(market, self._markets[market]) for market in sorted(self._markets)]
+
+    def reports(self) -> list[FeedReport]:
+        """Return the last report of each feed, sorted by venue."""
+        return [self._feeds[venue] for venue in sorted(self._feeds)]
+
+    def feeds(self, *, now_ms: int) -> list[FeedEntry]:
+        """Return each feed that reported in the last day, sorted by venue."""
+        return [
+            FeedEntry(
+                report=report,
+                age_ms=max(0, now_ms - report.time_ms),
+                is_alive=now_ms - report.time_ms < STALE_MS,
+            )
+            for report in self.reports()
+            if now_ms - report.time_ms < FORGOTTEN_MS
+        ]
+
+    def _know(self, market: Market, basis: Basis) -> _Known | None:
+        known = self._markets.get(market)
+        if known is None and len(self._markets) < MAX_MARKETS:
+            known = self._markets[market] = _Known(basis)
+        return known
+
+
+def _entry(market: Market, known: _Known) -> MarketEntry:
+    venue, _, symbol = market.partition(":")
+    base, dash, quote = symbol.rpartition("-")
+    is_pair = bool(dash and base and quote)
+    return MarketEntry(
+        market=market,
+        venue=venue,
+        symbol=symbol,
+        base=base if is_pair else None,
+        quote=quote if is_pair else None,
+        basis=known.basis,
+        first_open_time_ms=known.first_ms,
+        last_open_time_ms=known.last_ms,
+        price_scale=known.price_scale,
+        size_scale=known.size_scale,
+    )
+
+
+def _places(number: str) -> int:
+    return len(number.partition(".")[2])

@@ -1,0 +1,111 @@
+"""The newest candles of one market at one interval, and how they go over what a store says."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from chaintide.streams.records import Candle
+
+MAX_RECENT: Final = 64
+MAX_LOADED: Final = 1_000
+
+
+class Series:
+    """Candles first-hand from their topic: the 64 open times that changed last, and a window.
+
+    The window is what ``load`` brought from a store, up to its newest 1,000 candles, kept up to
+    date from then on. So it, unlike the recent ones, has no holes.
+    """
+
+    def __init__(self) -> None:
+        self._recent: OrderedDict[int, Candle] = OrderedDict()
+        self._window: dict[int, Candle] = {}
+        self._from_ms: int | None = None
+        self._is_whole = False
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._window)
+
+    def put(self, candle: Candle) -> bool:
+        """Take the newest form of a candle and return whether it says anything new."""
+        open_ms = candle.open_time_ms
+        if self._recent.get(open_ms) == candle:
+            return False
+        self._recent[open_ms] = candle
+        self._recent.move_to_end(open_ms)
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
+        if self._from_ms is not None and (self._is_whole or open_ms >= self._from_ms):
+            self._window[open_ms] = candle
+            self._trim()
+        return True
+
+    def load(self, stored: Sequence[Candle], *, is_whole: bool) -> None:
+        """Take the newest candles of a store, sorted, as the window; ``is_whole``: all it has."""
+        kept = self.over(stored, None, None)
+        self._window = {candle.open_time_ms: candle for candle in kept}
+        self._from_ms = kept[0].open_time_ms if kept else 0
+        self._is_whole = is_whole
+        if stored and not is_whole:
+            self._from_ms = stored[0].open_time_ms
+            self._window = {t: c for t, c in self._window.items() if t >= stored[0].open_time_ms}
+        self._trim()
+
+    def forget(self) -> None:
+        """Forget every candle."""
+        self._recent.clear()
+        self._window, self._from_ms, self._is_whole = {}, None, False
+
+    def newest(self, count: int) -> tuple[list[Candle], bool]:
+        """Return the newest ``count`` candles at hand, and whether a store may have older ones.
+
+        Without a window that is whatever of the recent candles follows on without a hole.
+        """
+        if self._from_ms is None:
+            found = _without_holes(sorted(self._recent.values(), key=_open_ms))
+            return found[max(0, len(found) - count) :], len(found) < count
+        found = sorted(self._window.values(), key=_open_ms)
+        is_short = len(found) < count and not self._is_whole
+        return found[max(0, len(found) - count) :], is_short
+
+    def over(
+        self, stored: Iterable[Candle], start_ms: int | None, end_ms: int | None
+    ) -> list[Candle]:
+        """Return stored and recent candles in ``[start_ms, end_ms)``, the newer form of each."""
+        merged = {candle.open_time_ms: candle for candle in stored}
+        for open_ms, candle in self._recent.items():
+            is_inside = (start_ms is None or start_ms <= open_ms) and (
+                end_ms is None or open_ms < end_ms
+            )
+            if is_inside and _is_newer(candle, merged.get(open_ms)):
+                merged[open_ms] = candle
+        return [merged[open_ms] for open_ms in sorted(merged)]
+
+    def _trim(self) -> None:
+        surplus = len(self._window) - MAX_LOADED
+        if surplus > 0:
+            opens = sorted(self._window)
+            for open_ms in opens[:surplus]:
+                del self._window[open_ms]
+            self._from_ms, self._is_whole = opens[surplus], False
+
+
+def _is_newer(candle: Candle, stored: Candle | None) -> bool:
+    """Return whether ``candle`` says more than ``stored``; the topic wins where they are even."""
+    return stored is None or _age(candle) >= _age(stored)
+
+
+def _age(candle: Candle) -> tuple[int, int, bool, int]:
+    return candle.revision, candle.updated_ms, candle.status == "final", candle.trades
+
+
+def _open_ms(candle: Candle) -> int:
+    return candle.open_time_ms
+
+
+def _without_holes(candles: list[Candle]) -> list[Candle]:
+    """Return the end of ``candles``, sorted, in which each begins where the one before ends."""
+    first = len(candles) - 1
+    while first > 0 and candles[first - 1].close_time_ms == candles[first].open_time_ms:
+        first -= 1
+    return candles[max(first, 0) :]

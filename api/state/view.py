@@ -1,0 +1,216 @@
+"""All that one serving process knows: fed with records, asked for snapshots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from chaintide.api.live.update import Snapshot, Update
+from chaintide.api.state.catalogue import Catalogue
+from chaintide.api.state.overlay import PLACES, Overlay
+from chaintide.api.state.tape import Tape, tape_trades
+from chaintide.api.state.ticker import Ticker, TickerFigures
+from chaintide.streams import codec, topics
+from chaintide.streams.errors import BadRecordError
+from chaintide.streams.feeds.coingecko import PriceTick, Trending
+from chaintide.streams.intervals import INTERVALS, Interval
+from chaintide.streams.records import Candle, CandleBatch, FeedReport, Market, TradeBatch
+
+_batches: Final = msgspec.json.Decoder(CandleBatch)
+_ticks: Final = msgspec.json.Decoder(PriceTick | Trending)
+_reports: Final = msgspec.json.Decoder(FeedReport)
+STATUS: Final = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record of a topic; ``time_ms`` is Kafka's time of it."""
+
+    topic: str
+    offset: int
+    time_ms: int
+    value: bytes
+
+    def update(self, channel: str, key: str | int, event_ms: int, data: bytes) -> Update:
+        """Return the update that this record means as a whole."""
+        return Update(
+            channel=channel,
+            seq=self.offset * PLACES,
+            key=key,
+            type="update",
+            event_ms=event_ms,
+            published_ms=self.time_ms,
+            data=data,
+        )
+
+
+class View:
+    """Tapes, candles, tickers and the catalogue of one serving process.
+
+    A record that cannot be understood is counted and left out: whoever owns its topic buries it.
+    """
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue()
+        self.overlay = Overlay()
+        self.bad_records = 0
+        self._tapes: dict[Market, Tape] = {}
+        self._tickers: dict[Market, Ticker] = {}
+        self._seqs: dict[str, int] = {}
+
+    def on_record(self, record: LogRecord) -> list[Update]:
+        """Apply one record and return what it changes, channel by channel."""
+        try:
+            updates = self._applied(record)
+        except (BadRecordError, ValueError):
+            self.bad_records += 1
+            return []
+        for update in updates:
+            self._seqs[update.channel] = update.seq
+        return updates
+
+    def load_day(self, market: Market, stored: Sequence[Candle]) -> None:
+        """Take the one-minute candles of a market that a store has, before any record."""
+        for candle in stored if self.catalogue.on_market(market) else ():
+            self.catalogue.on_candle(candle)
+            self._ticker(market).put(candle)
+
+    def tape(self, market: Market) -> Tape:
+        """Return the tape of ``market``, empty if nothing was heard of it."""
+        return self._tapes.get(market) or Tape()
+
+    def figures(self, market: Market) -> TickerFigures | None:
+        """Return the 24 h figures of a market, or its observed price, or None."""
+        if (ticker := self._tickers.get(market)) is not None:
+            return ticker.figures()
+        tick = self.catalogue.ticks.get(market)
+        return None if tick is None else _observed(tick)
+
+    def snapshot(self, channel: str, count: int) -> Snapshot | None:
+        """Return the newest ``count`` entries of ``channel``, or None if there is no such one."""
+        kind, _, subject = channel.partition(":")
+        if channel == STATUS:
+            return self._snapshot(channel, self.catalogue.reports()[:count])
+        market, interval = Market(subject), ""
+        if kind == "candles":
+            name, _, interval = subject.rpartition(":")
+            market = Market(name)
+        if market not in self.catalogue:
+            return None
+        if kind == "candles" and interval in INTERVALS:
+            return self._candles(channel, market, interval, count)
+        if kind == "trades":
+            return self._snapshot(channel, self.tape(market).newest(count))
+        if kind == "ticker":
+            figures = self.figures(market)
+            return self._snapshot(channel, [] if figures is None else [figures])
+        return None
+
+    # ----------------------------------------------------------------- records
+
+    def _applied(self, record: LogRecord) -> list[Update]:
+        match record.topic:
+            case topics.TRADES.name:
+                return self._on_trades(record)
+            case topics.CANDLES.name:
+                return self._on_candles(record)
+            case topics.TICKS.name:
+                return self._on_tick(record)
+            case topics.FEEDS.name:
+                return self._on_report(record)
+            case _:
+                return []
+
+    def _on_trades(self, record: LogRecord) -> list[Update]:
+        batch = codec.decode_trades(record.value)
+        if not isinstance(batch, TradeBatch) or not self.catalogue.on_market(batch.market):
+            return []
+        bad = codec.faults(batch, record.time_ms)
+        trades = [trade for row, trade in enumerate(tape_trades(batch)) if row not in bad]
+        self.catalogue.on_trades(batch)
+        fresh = self._tapes.setdefault(batch.market, Tape()).add(trades)
+        if not fresh:
+            return []
+        channel, event_ms = f"trades:{batch.market}", fresh[-1].time_us // 1000
+        return [record.update(channel, "trades", event_ms, codec.encode(fresh))]
+
+    def _on_candles(self, record: LogRecord) -> list[Update]:
+        batch = codec.decode(_batches, record.value)
+        if not self.catalogue.on_market(batch.market):
+            return []
+        updates, minutes = [], []
+        for seq, candle in self.overlay.apply(batch, record.offset):
+            self.catalogue.on_candle(candle)
+            updates.append(_candle_update(seq, candle, record.time_ms))
+            if candle.interval == "1m" and self._ticker(batch.market).put(candle):
+                minutes.append((seq, candle.updated_ms))
+        if minutes:
+            figures = self._ticker(batch.market).figures()
+            seq, event_ms = minutes[-1]
+            update = Update(
+                channel=f"ticker:{batch.market}",
+                seq=seq,
+                key="ticker",
+                type="update",
+                event_ms=event_ms,
+                published_ms=record.time_ms,
+                data=codec.encode(figures),
+            )
+            updates.append(update)
+        return updates
+
+    def _on_tick(self, record: LogRecord) -> list[Update]:
+        observed = codec.decode(_ticks, record.value)
+        if isinstance(observed, Trending):
+            self.catalogue.trending = observed
+            return []
+        if not self.catalogue.on_tick(observed) or observed.market in self._tickers:
+            return []
+        channel, event_ms = f"ticker:{observed.market}", observed.time_us // 1000
+        return [record.update(channel, "ticker", event_ms, codec.encode(_observed(observed)))]
+
+    def _on_report(self, record: LogRecord) -> list[Update]:
+        report = codec.decode(_reports, record.value)
+        self.catalogue.on_report(report)
+        return [record.update(STATUS, report.venue, report.time_ms, codec.encode(report))]
+
+    # --------------------------------------------------------------- snapshots
+
+    def _candles(self, channel: str, market: Market, interval: Interval, count: int) -> Snapshot:
+        series = self.overlay.series(market, interval)
+        if series is None:
+            return Snapshot(self._seqs.get(channel, 0), [], is_short=True)
+        found, is_short = series.newest(count)
+        seq = self._seqs.get(channel, 0)
+        return Snapshot(seq, [codec.encode(candle) for candle in found], is_short)
+
+    def _snapshot(self, channel: str, entries: Sequence[msgspec.Struct]) -> Snapshot:
+        return Snapshot(self._seqs.get(channel, 0), [codec.encode(entry) for entry in entries])
+
+    def _ticker(self, market: Market) -> Ticker:
+        ticker = self._tickers.get(market)
+        if ticker is None:
+            ticker = self._tickers[market] = Ticker(market)
+        return ticker
+
+
+def _candle_update(seq: int, candle: Candle, published_ms: int) -> Update:
+    return Update(
+        channel=f"candles:{candle.market}:{candle.interval}",
+        seq=seq,
+        key=candle.open_time_ms,
+        type="correction" if candle.status == "corrected" else "update",
+        event_ms=candle.updated_ms,
+        published_ms=published_ms,
+        data=codec.encode(candle),
+    )
+
+
+def _observed(tick: PriceTick) -> TickerFigures:
+    return TickerFigures(
+        market=tick.market,
+        basis=tick.basis,
+        close_time_ms=tick.time_us // 1000,
+        last=tick.price,
+    )
