@@ -10,7 +10,13 @@ from chaintide.api.live.session import Session
 from chaintide.api.live.subscription import Fanout, Subscription
 from chaintide.api.live.update import Snapshots
 
-Frame = tuple[Session, bytes]
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One text frame, and everybody to write it to."""
+
+    data: bytes
+    sessions: list[Session]
 
 
 @dataclass(slots=True)
@@ -30,7 +36,7 @@ class Delivery:
     limits: Limits
     waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
     overrun: dict[Session, None] = field(default_factory=dict[Session, None])
-    _parts: dict[Session, list[bytes]] = field(default_factory=dict[Session, list[bytes]])
+    _served: list[Session] = field(default_factory=list[Session])
     _full: set[Session] = field(default_factory=set[Session])
     _snapshots: dict[tuple[Fanout, int], Part] = field(
         default_factory=dict[tuple[Fanout, int], Part]
@@ -39,7 +45,7 @@ class Delivery:
     def serve(self, fanout: Fanout, subscriptions: Iterable[Subscription]) -> None:
         """Take up what these subscriptions of one channel are to be sent."""
         built: tuple[dict[int, Part], dict[int, Part]] = ({}, {})
-        now_ms, waiting, full, parts = self.now_ms, self.waiting, self._full, self._parts
+        now_ms, waiting, full = self.now_ms, self.waiting, self._full
         for subscription in subscriptions:
             session = subscription.session
             if (
@@ -53,32 +59,30 @@ class Delivery:
             part = known.get(subscription.seq) or self._build(fanout, subscription, known)
             if part is None or not part.data:
                 continue
-            if session in parts:
-                parts[session].append(part.data)
-            else:
-                parts[session] = [part.data]
+            if not session.parts:
+                self._served.append(session)
+            session.parts.append(part.data)
             subscription.seq = part.seq
             if part.is_light and not subscription.interval_ms:
                 continue
             self._note(subscription, part)
 
     def frames(self) -> list[Frame]:
-        """Return one frame for each session that is sent something."""
+        """Return the frames, one for each session that is sent something."""
         for session in self.overrun:
-            self._parts.setdefault(session, []).append(SLOW_MESSAGE)
-        joined: dict[tuple[bytes, ...], bytes] = {}
-        frames: list[Frame] = []
-        for session, parts in self._parts.items():
-            session.sent_ms = self.now_ms
-            if len(parts) == 1:
-                frames.append((session, parts[0]))
-                continue
-            key = tuple(parts)
-            frame = joined.get(key)
+            if not session.parts:
+                self._served.append(session)
+            session.parts.append(SLOW_MESSAGE)
+        frames: dict[tuple[bytes, ...], Frame] = {}
+        for session in self._served:
+            parts = tuple(session.parts)
+            frame = frames.get(parts)
             if frame is None:
-                frame = joined[key] = b"\n".join(parts)
-            frames.append((session, frame))
-        return frames
+                frame = frames[parts] = Frame(b"\n".join(parts), [])
+            frame.sessions.append(session)
+            session.parts.clear()
+            session.sent_ms = self.now_ms
+        return list(frames.values())
 
     def _build(
         self, fanout: Fanout, subscription: Subscription, known: dict[int, Part]

@@ -83,7 +83,9 @@ class Hub:
         return is_urgent
 
     def flush(self, *, now_ms: int) -> Flush:
-        """Return a frame for each session that is writable and has something due.
+        """Return frames for the sessions that are writable and have something due.
+
+        A session is in one frame at most.
 
         A client at the end of its history is sent what is new, one behind it what it missed, as
         its policy says. One below what the history keeps is sent a snapshot under ``latest``;
@@ -118,11 +120,11 @@ class Hub:
             for effect in session.on_tick(now_ms=now_ms, clock_ms=clock_ms, jitter=self.jitter())
         ]
 
-    def goaway(self, reason: str) -> list[Frame]:
+    def goaway(self, reason: str) -> Frame:
         """Return the last word to everybody; close them with ``SHUTDOWN`` a little later."""
         self.is_draining = True
-        frame = encoded(Goaway(reason, RETRY_AFTER_MS))
-        return [(session, frame) for session in self.sessions if not session.is_closed]
+        data = encoded(Goaway(reason, RETRY_AFTER_MS))
+        return Frame(data, [session for session in self.sessions if not session.is_closed])
 
 
 def _by_fanout(subscriptions: Iterable[Subscription]) -> dict[Fanout, list[Subscription]]:

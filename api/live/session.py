@@ -47,7 +47,7 @@ class Session:
 
     The adapter sets ``is_writable`` as its transport has room or none. It carries out effects in
     their order and before the next flush; so a channel begins with the answer, then comes the
-    snapshot if any, then updates.
+    snapshot if any, then updates. ``parts`` is empty but during a flush.
     """
 
     directory: Directory
@@ -57,6 +57,7 @@ class Session:
     is_writable: bool = True
     is_closed: bool = False
     subscriptions: dict[str, Subscription] = field(default_factory=dict[str, Subscription])
+    parts: list[bytes] = field(default_factory=list[bytes])
     _pending: list[Pending] = field(default_factory=list[Pending])
     _unread_bytes: int = 0
 
