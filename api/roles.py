@@ -95,9 +95,10 @@ def feed_configs(settings: Settings) -> list[FeedConfig]:
         if not (colon and symbol):
             raise ConfigError(f"CHAINTIDE_MARKETS: {market!r} is not venue:SYMBOL")
         venues.setdefault(venue, []).append(Market(market))
+    feeds = {"coinbase": "coinbase-advanced"} if settings.coinbase_feed == "advanced" else {}
     return [
         FeedConfig(
-            venue,
+            feeds.get(venue, venue),
             markets,
             ws_url=getattr(settings, f"{venue}_ws_url", None),
             rest_url=getattr(settings, f"{venue}_rest_url", None),

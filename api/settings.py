@@ -1,7 +1,7 @@
 """Every setting: its environment variable is its name in capitals after ``CHAINTIDE_``."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     )
     binance_rest_url: str | None = Field(
         default=None, description="Another REST API than Binance's."
+    )
+    coinbase_feed: Literal["exchange", "advanced"] = Field(
+        default="exchange",
+        description="Coinbase's API to listen to: `exchange`, or `advanced` for Advanced Trade.",
     )
     coinbase_ws_url: str | None = Field(
         default=None, description="Another WebSocket than Coinbase's."

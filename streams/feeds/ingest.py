@@ -98,14 +98,16 @@ def check(feeds: Sequence[FeedConfig]) -> None:
     Raises:
         ConfigError: Saying what to change.
     """
-    known = [*ADAPTERS, coingecko.VENUE.name]
+    venues = {adapter().venue.name for adapter in ADAPTERS.values()} | {coingecko.VENUE.name}
     for feed in feeds:
-        if feed.venue not in known:
-            raise ConfigError(f"no feed for venue {feed.venue!r}; there are {', '.join(known)}")
+        if feed.venue not in ADAPTERS and feed.venue != coingecko.VENUE.name:
+            known = ", ".join(sorted(venues))
+            raise ConfigError(f"no feed for venue {feed.venue!r}; there are {known}")
         name = venue_of(feed).name
         strangers = [market for market in feed.markets if market != _canonical(market, name)]
         if strangers or not feed.markets:
-            raise ConfigError(f"feed {feed.venue}: write {name}:BASE-QUOTE, not {strangers}")
+            wrong = ", ".join(strangers) or "no market at all"
+            raise ConfigError(f"feed {feed.venue}: write {name}:BASE-QUOTE, not {wrong}")
     names = [venue_of(feed).name for feed in feeds]
     if len(set(names)) < len(names):
         raise ConfigError("two feeds of one venue: put their markets into one")
@@ -145,7 +147,7 @@ def _first(error: BaseException) -> BaseException:
 
 def _shell(feed: FeedConfig, means: _Means) -> Coroutine[Any, Any, None]:
     venue = venue_of(feed)
-    status = means.statuses[feed.venue] = FeedStatus(feed.venue, list(feed.markets))
+    status = means.statuses[venue.name] = FeedStatus(venue.name, list(feed.markets))
     rest = HttpRest(
         means.session,
         feed.rest_url or venue.rest_url,

@@ -2,10 +2,12 @@ import asyncio
 
 import pytest
 
+from chaintide.api.roles import feed_configs
+from chaintide.api.settings import read_settings
 from chaintide.streams import codec
 from chaintide.streams.errors import ConfigError, FatalError
 from chaintide.streams.feeds.adapter import Mark
-from chaintide.streams.feeds.ingest import FeedConfig, _run_all, check
+from chaintide.streams.feeds.ingest import FeedConfig, _run_all, check, venue_of
 from chaintide.streams.feeds.outbox import KafkaOutbox
 from chaintide.streams.feeds.resume import note_message
 from chaintide.streams.records import Heartbeat, Market, TradeBatch
@@ -62,6 +64,27 @@ async def test_a_kafka_that_fails_ends_everything_with_one_plain_error():
         await asyncio.wait_for(_run_all(outbox, [feed()]), 1)
 
 
+@pytest.mark.parametrize(
+    ("feed", "url"),
+    [
+        ("exchange", "wss://ws-feed.exchange.coinbase.com"),
+        ("advanced", "wss://advanced-trade-ws.coinbase.com"),
+    ],
+)
+def test_a_setting_says_which_of_coinbases_feeds_is_read_under_the_same_market_names(
+    monkeypatch, feed, url
+):
+    monkeypatch.setenv("CHAINTIDE_COINBASE_FEED", feed)
+    monkeypatch.setenv("CHAINTIDE_COINBASE_REST_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("CHAINTIDE_MARKETS", "coinbase:BTC-USD,kraken:BTC-USD")
+    coinbase, kraken = feed_configs(read_settings())
+    check([coinbase, kraken])
+    assert venue_of(coinbase).ws_url == url
+    assert venue_of(coinbase).name == "coinbase"
+    assert (coinbase.markets, coinbase.rest_url) == (["coinbase:BTC-USD"], "http://127.0.0.1:1")
+    assert (kraken.venue, kraken.rest_url) == ("kraken", None)
+
+
 def test_a_sound_configuration_passes():
     check(
         [
@@ -75,7 +98,11 @@ def test_a_sound_configuration_passes():
 @pytest.mark.parametrize(
     ("feeds", "advice"),
     [
-        ([FeedConfig("nowhere", [BTC])], "there are kraken"),
+        ([FeedConfig("nowhere", [BTC])], "there are binance, coinbase, coingecko, kraken$"),
+        (
+            [FeedConfig("coinbase-advanced", [Market("coinbase-advanced:BTC-USD")])],
+            "write coinbase:BASE-QUOTE, not coinbase-advanced:BTC-USD",
+        ),
         ([FeedConfig("kraken", [])], "kraken:BASE-QUOTE"),
         ([FeedConfig("binance", [BTC])], "binance:BASE-QUOTE"),
         ([FeedConfig("kraken", [Market("kraken:BTCUSD")])], "BASE-QUOTE"),
