@@ -164,9 +164,13 @@ def _dead_letter(message: Input, reason: str, value: bytes) -> DeadLetter:
         partition=message.partition,
         offset=message.offset,
         reason=reason,
-        key=message.key.decode(errors="backslashreplace"),
-        value=value[:MAX_QUOTED_BYTES].decode(errors="backslashreplace"),
+        key=_quoted(message.key),
+        value=_quoted(value),
     )
+
+
+def _quoted(raw: bytes) -> str:
+    return raw[:MAX_QUOTED_BYTES].decode(errors="backslashreplace")
 
 
 def _late(trades: TradeBatch, logic: CandleLogic, message: Input) -> Late:

@@ -20,7 +20,7 @@ CANDLES = Topic("chaintide.candles.v1", key="market")
 CANDLE_STATE = Topic("chaintide.candle-state.v1", key="market and bar", policy="compact")
 TICKS = Topic("chaintide.ticks.v1", key="market")
 FEEDS = Topic("chaintide.feeds.v1", key="venue", policy="compact")
-LATE = Topic("chaintide.late.v1", key="key of the record")
+LATE = Topic("chaintide.late.v1", key="market")
 DEAD_LETTERS = Topic("chaintide.dead-letters.v1", key="key of the record")
 
 ALL = (TRADES, CANDLES, CANDLE_STATE, TICKS, FEEDS, LATE, DEAD_LETTERS)
