@@ -211,8 +211,6 @@ class CandleLogic:
             self.shelf.changed(window)
             self._dirty.add((level, open_us))
         book.closed_us[level] = end_us
-        if not self.shelf.has(level, end_us - WIDTHS_US[level]):
-            book.base[level] = price
 
     def _fillable(self, level: int, from_us: int, to_us: int) -> list[int]:
         """Return the windows to show: all that exist, and quiet ones unless there are too many."""
@@ -256,13 +254,14 @@ class CandleLogic:
             self._carry_on(level, open_us + WIDTHS_US[level], close_of(window, shown))
 
     def _carry_on(self, level: int, open_us: int, price: str) -> None:
-        while open_us < self.book.closed_us[level] and self.shelf.has(level, open_us):
-            window = self.shelf.get(level, open_us)
+        until_us = self.book.closed_us[level]
+        while (following := self.shelf.next(level, open_us, until_us)) is not None:
+            window = self.shelf.get(level, following)
             if window.flat == price or self._shown(level, window) is not None:
                 return
             window.flat = price
-            self._touched.add((level, open_us))
-            open_us += WIDTHS_US[level]
+            self._touched.add((level, following))
+            open_us = following + WIDTHS_US[level]
 
     def _revise(self, reason: Reason) -> None:
         """Count one revision for every closed window touched by this event."""
@@ -279,11 +278,11 @@ class CandleLogic:
         self._touched = set()
 
     def _close_before(self, level: int, open_us: int) -> str:
-        before_us = open_us - WIDTHS_US[level]
-        if self.shelf.has(level, before_us):
-            window = self.shelf.get(level, before_us)
-            return close_of(window, self._shown(level, window))
-        return self.book.base[level]
+        before_us = self.shelf.previous(level, open_us)
+        if before_us is None:
+            return self.book.base[level]
+        window = self.shelf.get(level, before_us)
+        return close_of(window, self._shown(level, window))
 
     def _candle(self, level: int, open_us: int, status: Status | None = None) -> Candle:
         window = self.shelf.get(level, open_us)

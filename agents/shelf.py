@@ -54,8 +54,20 @@ class Shelf:
         known = len(self.hot[level]) + len(self.frozen[level])
         if (to_us - from_us) // width_us <= known:
             return [t for t in range(from_us, to_us, width_us) if self.has(level, t)]
-        opens = self.hot[level].keys() | self.frozen[level].keys()
-        return sorted(t for t in opens if from_us <= t < to_us)
+        return sorted(t for t in self._opens(level) if from_us <= t < to_us)
+
+    def previous(self, level: int, open_us: int) -> int | None:
+        """Return the open time of the last window before ``open_us``, however long before."""
+        before_us = open_us - WIDTHS_US[level]
+        if self.has(level, before_us):
+            return before_us
+        return max((t for t in self._opens(level) if t < open_us), default=None)
+
+    def next(self, level: int, open_us: int, until_us: int) -> int | None:
+        """Return the open time of the first window in ``[open_us, until_us)``."""
+        if open_us >= until_us or self.has(level, open_us):
+            return open_us if open_us < until_us else None
+        return min((t for t in self._opens(level) if open_us <= t < until_us), default=None)
 
     def changed(self, window: Window) -> None:
         """Keep ``window`` hot beyond the next write."""
@@ -78,6 +90,9 @@ class Shelf:
                 yield level, open_us, cold
         self._changed = set()
         self._minute_us = -1
+
+    def _opens(self, level: int) -> set[int]:
+        return self.hot[level].keys() | self.frozen[level].keys()
 
     def dropped(self) -> set[tuple[int, int]]:
         """Return what was forgotten since the last call."""

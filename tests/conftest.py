@@ -7,10 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from influxd import CannotBuildError, Influxd, start_new
 
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.kafka import KafkaConfig
+
+# A busy machine is no reason to fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @contextmanager
