@@ -12,6 +12,7 @@ from chaintide.streams.errors import ChaintideError
 
 CHECK_S = 0.5
 STOP_S = 20.0
+PROGRAM = (sys.executable, "-m", "chaintide.api.cli")
 BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S = 60.0
 
@@ -32,13 +33,23 @@ class Role:
         """Whether its process is there."""
         return self.child is not None and self.child.is_running
 
+    def note_end(self, *, now_s: float) -> None:
+        """Count that it ended, and decide when to start it again."""
+        self.failures = 1 if now_s - self.started_s > STEADY_S else self.failures + 1
+        self.retry_s = now_s + BACKOFF_S[min(self.failures, len(BACKOFF_S)) - 1]
+
 
 class Supervisor:
     """Starts roles, restarts those that end, with a growing pause, and stops them all."""
 
     def __init__(
-        self, home: Path, environment: Mapping[str, str], broker: EmbeddedBroker | None
+        self,
+        home: Path,
+        environment: Mapping[str, str],
+        broker: EmbeddedBroker | None,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
+        self._program = program
         self._home = home
         self.environment = dict(environment)
         self._broker = broker
@@ -50,7 +61,7 @@ class Supervisor:
         return None if self._broker is None else self._broker.pid
 
     def add(self, name: str, *arguments: str) -> None:
-        """Start ``chaintide ARGUMENTS`` under ``name``."""
+        """Start the program with ``arguments`` under ``name``."""
         self._home.mkdir(parents=True, exist_ok=True)
         self.roles.append(role := Role(name, arguments))
         self._start(role)
@@ -63,7 +74,9 @@ class Supervisor:
             now_s = asyncio.get_running_loop().time()
             for role in self.roles:
                 if role.child is not None and not role.child.is_running:
-                    self._bury(role, now_s)
+                    role.child.stop(0)
+                    role.child = None
+                    role.note_end(now_s=now_s)
                     report(
                         f"{role.name} ended, see {self._home / role.name}.log; starting it again"
                     )
@@ -87,14 +100,7 @@ class Supervisor:
     def _start(self, role: Role) -> None:
         role.started_s = asyncio.get_running_loop().time()
         role.child = Child(
-            [sys.executable, "-m", "chaintide.api.cli", *role.arguments],
+            [*self._program, *role.arguments],
             output=self._home / f"{role.name}.log",
             environment=self.environment,
         )
-
-    def _bury(self, role: Role, now_s: float) -> None:
-        if role.child is not None:
-            role.child.stop(0)
-        role.child = None
-        role.failures = 1 if now_s - role.started_s > STEADY_S else role.failures + 1
-        role.retry_s = now_s + BACKOFF_S[min(role.failures, len(BACKOFF_S)) - 1]
