@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
-from hypothesis import assume, settings
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from chaintide.api.live.directory import Directory
 from chaintide.api.live.effects import SLOW, Load
@@ -97,52 +97,64 @@ class Place:
 
 class Client:
     def __init__(self):
-        self.session: "Session | None" = None
+        self.session: Session | None = None
         self.process: Process | None = None
         self.places: dict[str, Place] = {}
-        self.old: dict[str, Place] = {}
 
 
 class Serving(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.log: list[Update] = []
-        self.offset, self.now_ms, self.published_ms = 0, 1_000, 1_000
+        self.seq, self.now_ms, self.published_ms = 0, 1_000, 1_000
         self.processes = [Process(self.log, 0), Process(self.log, 0)]
         self.clients = [Client() for _ in range(3)]
+
+    @initialize(
+        which=st.tuples(PROCESSES, PROCESSES, PROCESSES),
+        policies=st.lists(st.sampled_from(["latest", "buffer"]), min_size=3, max_size=3),
+    )
+    def start(self, which, policies):
+        keys = [(channel, key) for key in range(4) for channel in CHANNELS]
+        self.write(keys + keys, 0, 1, is_correction=False, read=(14, 16))
+        for client, (process, policy) in enumerate(zip(which, policies, strict=True)):
+            how = (policy, None, 2, 0)
+            self.connect((client, process), how, "no", is_short=False, between=0)
 
     # -- the log and its readers
 
     @rule(
         keys=st.lists(st.tuples(st.sampled_from(CHANNELS), st.integers(0, 3)), min_size=1),
         later_ms=st.sampled_from([0, 0, 1, 50]),
-        skipped=st.sampled_from([1, 1, 3]),
+        skipped=st.sampled_from([1, 1, 1, 1_000]),
         is_correction=st.booleans(),
+        read=st.tuples(st.integers(0, 9), st.integers(0, 9)),
     )
-    def write(self, keys, later_ms, skipped, is_correction):
-        self.offset += skipped
+    def write(self, keys, later_ms, skipped, is_correction, read):
         self.published_ms += later_ms
-        for place, (channel, drawn) in enumerate(keys[:7]):
-            seq = self.offset * 1_000 + place
+        for channel, drawn in keys:
+            self.seq += skipped
             key = drawn if channel.startswith("candles") else 0
             self.log.append(
                 Update(
                     channel=channel,
-                    seq=seq,
+                    seq=self.seq,
                     key=key,
                     type="correction" if is_correction else "update",
                     event_ms=key,
                     published_ms=self.published_ms,
-                    data=msgspec.json.encode([key, seq]),
+                    data=msgspec.json.encode([key, self.seq]),
                 )
             )
+        for process, count in zip(self.processes, read, strict=True):
+            process.advance(count)
 
-    @rule(which=PROCESSES, count=st.sampled_from([1, 2, KEPT, KEPT + 1, 20]))
-    def advance(self, which, count):
-        self.processes[which].advance(count)
-
-    @rule(which=PROCESSES, behind=st.integers(0, 6))
-    def restart(self, which, behind):
+    @rule(
+        which=PROCESSES, behind=st.integers(0, 6), is_needed=st.sampled_from([False, False, True])
+    )
+    def restart(self, which, behind, is_needed):
+        if not is_needed:
+            return
         for client in self.clients:
             if client.process is self.processes[which]:
                 self.leave(client)
@@ -155,23 +167,12 @@ class Serving(RuleBasedStateMachine):
             client.process.hub.close(client.session)
         client.session = client.process = None
 
-    @rule(which=CLIENTS)
-    def disconnect(self, which):
-        self.leave(self.clients[which])
-
-    @rule(which=CLIENTS)
-    def remember(self, which):
-        client = self.clients[which]
-        client.old = {
-            channel: Place(p.policy, p.count, p.seq, dict(p.view), dict(p.base), p.base_seq)
-            for channel, p in client.places.items()
-            if not p.is_lost
-        }
-
-    @rule(which=CLIENTS, is_writable=st.booleans())
-    def turn(self, which, is_writable):
-        if self.clients[which].session is not None:
-            self.clients[which].session.is_writable = is_writable
+    @rule(which=CLIENTS, does=st.sampled_from(["leave", "stall", "stall", "read"]))
+    def turn(self, which, does):
+        if does == "leave":
+            self.leave(self.clients[which])
+        elif self.clients[which].session is not None:
+            self.clients[which].session.is_writable = does == "read"
 
     @rule(
         who=st.tuples(CLIENTS, PROCESSES),
@@ -179,18 +180,19 @@ class Serving(RuleBasedStateMachine):
             st.sampled_from(["latest", "buffer"]),
             st.sampled_from([None, None, 4]),
             st.sampled_from([0, 0, 2, 100]),
+            st.integers(0, 3),
         ),
-        resume=st.sampled_from(["no", "right", "right", "right", "old", "foreign"]),
+        resume=st.sampled_from(["no", "right", "right", "edge", "edge", "foreign"]),
         is_short=st.booleans(),
         between=st.integers(0, 3),
     )
     def connect(self, who, how, resume, is_short, between):
-        policy, max_hz, snapshot = how
+        policy, max_hz, snapshot, back = how
         client, process = self.clients[who[0]], self.processes[who[1]]
-        if resume == "old":
-            client.places = {**client.places, **client.old}
-        assume(resume == "no" or all(channel in client.places for channel in CHANNELS))
-        assume(resume == "no" or not any(place.is_lost for place in client.places.values()))
+        if resume == "edge":
+            self.move_to_edge(client, process, back)
+        if not client.places or any(place.is_lost for place in client.places.values()):
+            resume = "no"
         self.leave(client)
         client.session, client.process = process.hub.open(now_ms=self.now_ms), process
         channels = [
@@ -217,6 +219,14 @@ class Serving(RuleBasedStateMachine):
                 effects += client.session.on_loaded(load.channel, now_ms=self.now_ms)
         process.is_short = False
         self.begin(client, [effect.data for effect in effects], resume, snapshot)
+
+    def move_to_edge(self, client, process, back):
+        """Let the client have what somebody could who was served up to about the floor."""
+        published = process.published
+        if all(len(published[name]) >= KEPT + back for name in CHANNELS):
+            client.places = {name: Place("latest", 0) for name in CHANNELS}
+            for name, place in client.places.items():
+                place.begin(published[name][-KEPT - back].seq, {})
 
     def resume_of(self, client, name, resume):
         if resume == "no":
@@ -265,7 +275,8 @@ class Serving(RuleBasedStateMachine):
     def resume_by_time(self, which, channel, back):
         process = self.processes[which]
         times = [u.published_ms for u in self.log[: process.applied] if u.channel == channel]
-        assume(len(times) > back)
+        if len(times) <= back:
+            return
         since_ms = times[-1 - back]
         session = process.hub.open(now_ms=self.now_ms)
         wanted = {"ch": channel, "policy": "buffer", "resume": {"since_ms": since_ms}}
@@ -361,7 +372,6 @@ class Serving(RuleBasedStateMachine):
         place.seq = update.seq
         place.view[update.key] = update.seq
 
-    @precondition(lambda self: any(client.session for client in self.clients))
     @rule()
     def settle(self):
         for client in self.clients:
@@ -398,8 +408,7 @@ class Serving(RuleBasedStateMachine):
             assert all(not session.parts for session in process.hub.sessions)
 
     def teardown(self):
-        if any(client.session for client in self.clients):
-            self.settle()
+        self.settle()
 
 
 TestServing = Serving.TestCase
