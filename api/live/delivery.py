@@ -26,26 +26,38 @@ class Delivery:
     Everyone at the same place of a channel gets the very same bytes, built once; everyone with
     the same lines in one frame gets the very same frame. Usually that is everyone.
 
-    ``waiting`` are those who have, or may have, something left to get after this flush: they
-    cannot be written to, are not due, or have been sent much already. ``overrun`` are sessions
-    that cannot be sent every update any more although they want every one.
+    ``overrun`` are sessions that cannot be sent every update any more although they want every
+    one.
     """
 
     now_ms: int
     snapshots: Snapshots
     limits: Limits
-    waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
     overrun: dict[Session, None] = field(default_factory=dict[Session, None])
+    _skipped: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
+    _unfinished: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
     _served: list[Session] = field(default_factory=list[Session])
     _full: set[Session] = field(default_factory=set[Session])
+    _built: dict[Fanout, tuple[dict[int, Part], dict[int, Part]]] = field(
+        default_factory=dict[Fanout, tuple[dict[int, Part], dict[int, Part]]]
+    )
     _snapshots: dict[tuple[Fanout, int], Part] = field(
         default_factory=dict[tuple[Fanout, int], Part]
     )
 
+    @property
+    def waiting(self) -> dict[Subscription, None]:
+        """Return those to whom something is, or may be, left to be sent after this flush.
+
+        They could not be written to, were not due, or were sent much already. Those who got
+        nothing come first: so the channels of one client take turns.
+        """
+        return self._skipped | self._unfinished
+
     def serve(self, fanout: Fanout, subscriptions: Iterable[Subscription]) -> None:
         """Take up what these subscriptions of one channel are to be sent."""
-        built: tuple[dict[int, Part], dict[int, Part]] = ({}, {})
-        now_ms, waiting, full = self.now_ms, self.waiting, self._full
+        built = self._built.setdefault(fanout, ({}, {}))
+        now_ms, skipped, full = self.now_ms, self._skipped, self._full
         for subscription in subscriptions:
             session = subscription.session
             if (
@@ -53,7 +65,7 @@ class Delivery:
                 or subscription.due_ms > now_ms
                 or (full and session in full)
             ):
-                waiting[subscription] = None
+                skipped[subscription] = None
                 continue
             known = built[subscription.is_buffer]
             part = known.get(subscription.seq) or self._build(fanout, subscription, known)
@@ -103,7 +115,7 @@ class Delivery:
             return self._snapshots[key]
         snapshot = self.snapshots.snapshot(fanout.name, subscription.snapshot_count)
         if snapshot is None:
-            self.waiting[subscription] = None
+            self._skipped[subscription] = None
             return None
         line = encoded_snapshot(fanout.name, snapshot, recovered=False)
         has_more = snapshot.seq < fanout.history.head
@@ -113,7 +125,7 @@ class Delivery:
 
     def _note(self, subscription: Subscription, part: Part) -> None:
         if part.has_more:
-            self.waiting[subscription] = None
+            self._unfinished[subscription] = None
         if len(part.data) > self.limits.heavy_bytes:
             self._full.add(subscription.session)
         if interval_ms := subscription.interval_ms:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from chaintide.api.live import effects
@@ -12,7 +14,6 @@ from chaintide.api.live.limits import Allowance
 from chaintide.api.live.messages import Goaway, encoded
 from chaintide.api.live.pulse import Pulse, ping_after_ms
 from chaintide.api.live.session import Session
-from chaintide.api.live.subscription import Fanout, Subscription
 from chaintide.api.live.update import Update
 
 RETRY_AFTER_MS: Final = (500, 8_000)
@@ -94,7 +95,7 @@ class Hub:
         directory = self.directory
         delivery = Delivery(now_ms, directory.snapshots, directory.limits)
         # Those who wait come first: nothing that is published now can keep them waiting.
-        for fanout, subscriptions in _by_fanout(directory.waiting).items():
+        for fanout, subscriptions in groupby(directory.waiting, attrgetter("fanout")):
             delivery.serve(fanout, subscriptions)
         for fanout in directory.dirty:
             delivery.serve(fanout, fanout.subscriptions)
@@ -125,10 +126,3 @@ class Hub:
         self.is_draining = True
         data = encoded(Goaway(reason, RETRY_AFTER_MS))
         return Frame(data, [session for session in self.sessions if not session.is_closed])
-
-
-def _by_fanout(subscriptions: Iterable[Subscription]) -> dict[Fanout, list[Subscription]]:
-    grouped: dict[Fanout, list[Subscription]] = {}
-    for subscription in subscriptions:
-        grouped.setdefault(subscription.fanout, []).append(subscription)
-    return grouped
