@@ -1,0 +1,166 @@
+"""Keep a hub going: its timers, what it asks for, and the writing of what it returns."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Generic, Protocol, TypeVar, assert_never
+
+from chaintide.api.live.effects import SHUTDOWN, Close, Effect, Load, Ping, Send
+from chaintide.api.live.hub import Hub
+from chaintide.api.live.session import Session
+from chaintide.api.live.update import Update
+
+TICK_S: Final = 1.0
+# Between two flushes: as long as the last one took four times over, within these.
+SHORTEST_S: Final = 0.01
+LONGEST_S: Final = 0.1
+REST: Final = 4
+GOODBYE_S: Final = 0.5
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Wire(Protocol[T_contra]):
+    """One connection as its adapter gives it; nothing here waits.
+
+    The adapter keeps ``Session.is_writable`` true to whether the connection takes more.
+    """
+
+    def write(self, frame: T_contra) -> None:
+        """Write a frame that was prepared."""
+        ...
+
+    def ping(self) -> None:
+        """Write a ping frame."""
+        ...
+
+    def close(self, close: Close) -> None:
+        """Close the connection."""
+        ...
+
+
+class Pump(Generic[T]):
+    """The one place where a hub meets the event loop, the same for every adapter.
+
+    ``prepare`` makes of the content of a text frame, once for all who get it, what wires write.
+    ``load`` brings entries of a channel from the store into the state; it may fail.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        prepare: Callable[[bytes], T],
+        load: Callable[[str, int], Awaitable[None]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.hub = hub
+        self._prepare = prepare
+        self._load = load
+        self._now_ms = now_ms
+        self._wires: dict[Session, Wire[T]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_s = 0.0
+        self._loading: set[asyncio.Task[None]] = set()
+
+    def join(self, wire: Wire[T]) -> Session:
+        """Return the session of a new connection."""
+        session = self.hub.open(now_ms=self._now_ms())
+        self._wires[session] = wire
+        return session
+
+    def leave(self, session: Session) -> None:
+        """Forget a connection that has ended; safe to repeat."""
+        self._wires.pop(session, None)
+        self.hub.close(session)
+
+    def on_text(self, session: Session, text: str | bytes) -> None:
+        """Answer a text frame."""
+        self._carry_out(session, session.on_text(text, now_ms=self._now_ms()))
+
+    def on_binary(self, session: Session) -> None:
+        """Answer a binary frame."""
+        self._carry_out(session, session.on_binary())
+
+    def on_writable(self, session: Session) -> None:
+        """Go on with a connection that takes more again."""
+        session.is_writable = True
+        if self.hub.directory.waiting:
+            self._schedule()
+
+    def publish(self, updates: Iterable[Update]) -> None:
+        """Send updates to whoever wants them, at once or with the next ones."""
+        if self.hub.publish(updates):
+            self._flush()
+        elif self.hub.directory.dirty:
+            self._schedule()
+
+    async def run(self) -> None:
+        """Ping, notice the dead and break silences until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            planned_s = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            lag_ms = int((loop.time() - planned_s) * 1000)
+            for session, effect in self.hub.tick(now_ms=self._now_ms(), loop_lag_ms=lag_ms):
+                self._carry_out(session, [effect])
+
+    async def drain(self, reason: str) -> None:
+        """Tell everybody to come back later or elsewhere, then close them."""
+        goodbye = self.hub.goaway(reason)
+        frame = self._prepare(goodbye.data)
+        for session in goodbye.sessions:
+            self._wires[session].write(frame)
+        if goodbye.sessions:
+            await asyncio.sleep(GOODBYE_S)
+        for session in list(self._wires):
+            self._carry_out(session, [SHUTDOWN])
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            delay_s = max(0.0, self._next_s - loop.time())
+            self._timer = loop.call_later(delay_s, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        time_s = asyncio.get_running_loop().time
+        began_s = time_s()
+        flush = self.hub.flush(now_ms=self._now_ms())
+        wires = self._wires
+        for frame in flush.frames:
+            prepared = self._prepare(frame.data)
+            for session in frame.sessions:
+                wires[session].write(prepared)
+        for session, close in flush.closes:
+            self._carry_out(session, [close])
+        ended_s = time_s()
+        self._next_s = ended_s + min(LONGEST_S, max(SHORTEST_S, REST * (ended_s - began_s)))
+        if self.hub.directory.waiting:
+            self._schedule()
+
+    def _carry_out(self, session: Session, effects: list[Effect]) -> None:
+        wire = self._wires.get(session)
+        if wire is None:
+            return
+        for effect in effects:
+            match effect:
+                case Send():
+                    wire.write(self._prepare(effect.data))
+                case Load():
+                    task = asyncio.create_task(self._loaded(session, effect))
+                    self._loading.add(task)
+                    task.add_done_callback(self._loading.discard)
+                case Ping():
+                    wire.ping()
+                case Close():
+                    self.leave(session)
+                    wire.close(effect)
+                case _:
+                    assert_never(effect)
+        if self.hub.directory.waiting:
+            self._schedule()
+
+    async def _loaded(self, session: Session, wanted: Load) -> None:
+        await self._load(wanted.channel, wanted.count)
+        self._carry_out(session, session.on_loaded(wanted.channel, now_ms=self._now_ms()))
