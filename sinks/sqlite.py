@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import convert
 from msgspec.structs import astuple
@@ -18,6 +18,7 @@ from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 FILE_NAME: Final = "chaintide.sqlite"
 SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_S: Final = 5.0
+READERS: Final = 4
 # What passes by itself: another writer, a full or missing disk.
 PASSING: Final = frozenset(
     {
@@ -70,13 +71,17 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        # All of the work is done in one thread, so that a transaction is never interleaved.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        # All writes are done in one thread, so that a transaction is never interleaved. Readers
+        # see what was committed when they began, and never wait for it or for each other.
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="sqlite-read")
+        self._path = path
         self._connection = _sorted_errors(lambda: _open(path))
+        self._idle: list[sqlite3.Connection] = []
 
     async def write(self, batches: Sequence[CandleBatch]) -> None:
         """Store all of ``batches`` in one transaction."""
-        await self._run(lambda: self._write(batches))
+        await _run(self._writer, lambda: self._write(batches))
 
     async def candles(
         self,
@@ -99,32 +104,42 @@ class SqliteStore:
         if limit is not None:
             query += " LIMIT ?"
             parameters.append(limit)
-        rows = await self._rows(query, parameters)
-        found = [convert(row, Candle, strict=False) for row in rows]
+        found = await self._rows(query, parameters, list[Candle])
         return found if start_ms is not None else found[::-1]
 
     async def markets(self) -> list[Market]:
         """Return every market anything was stored of, sorted."""
-        rows = await self._rows("SELECT market FROM markets ORDER BY market", [])
-        return [row["market"] for row in rows]
+        query = "SELECT market FROM markets ORDER BY market"
+        return [row["market"] for row in await self._rows(query, [], list[dict[str, Market]])]
 
     async def gaps(self, market: Market) -> list[Gap]:
         """Return the gaps of ``market``, sorted by their start."""
         query = "SELECT * FROM gaps WHERE market = ? ORDER BY from_us"
-        return [convert(row, Gap, strict=False) for row in await self._rows(query, [market])]
+        return await self._rows(query, [market], list[Gap])
 
     async def close(self) -> None:
         """Close the file; what was written stays."""
-        await self._run(self._connection.close)
-        self._thread.shutdown()
+        await _run(self._writer, self._connection.close)
+        self._writer.shutdown()
+        self._readers.shutdown()
+        for connection in self._idle:
+            connection.close()
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: _sorted_errors(work))
+    async def _rows(self, query: str, parameters: list[str | int], of: type[_T]) -> _T:
+        return await _run(self._readers, lambda: self._read(query, parameters, of))
 
-    async def _rows(self, query: str, parameters: list[str | int]) -> list[dict[str, Any]]:
-        rows = await self._run(lambda: self._connection.execute(query, parameters).fetchall())
-        return [dict(row) for row in rows]
+    def _read(self, query: str, parameters: list[str | int], of: type[_T]) -> _T:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _connect(self._path)
+        try:
+            cursor = connection.execute(query, parameters)
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        finally:
+            self._idle.append(connection)
+        return convert(rows, of, strict=False)
 
     def _write(self, batches: Sequence[CandleBatch]) -> None:
         with self._connection:  # commits, or rolls back what was not all done
@@ -147,12 +162,20 @@ class SqliteStore:
         return {market: (row[0], row[1]) for market, row in found if row is not None}
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(
+async def _run(threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(threads, lambda: _sorted_errors(work))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
-    connection.row_factory = sqlite3.Row
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = _connect(path)
     connection.execute("PRAGMA journal_mode = WAL")
     # Kafka is told that a record is done once it is here, so it has to survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")

@@ -26,6 +26,11 @@ class Series:
     def __len__(self) -> int:
         return len(self._recent) + len(self._window)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is a window."""
+        return self._from_ms is not None
+
     def put(self, candle: Candle) -> bool:
         """Take the newest form of a candle and return whether it says anything new."""
         open_ms = candle.open_time_ms
@@ -67,6 +72,24 @@ class Series:
         found = sorted(self._window.values(), key=_open_ms)
         is_short = len(found) < count and not self._is_whole
         return found[max(0, len(found) - count) :], is_short
+
+    def covered(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[Candle] | None:
+        """Return what a store would of ``[start_ms, end_ms)``, or None if the window is too short.
+
+        As in a store, ``limit`` keeps the earliest ones when there is a ``start_ms``, else the
+        latest.
+        """
+        if self._from_ms is None:
+            return None
+        found = [
+            self._window[open_ms]
+            for open_ms in sorted(self._window)
+            if (start_ms is None or start_ms <= open_ms) and (end_ms is None or open_ms < end_ms)
+        ]
+        if start_ms is not None:
+            return found[:limit] if self._is_whole or start_ms >= self._from_ms else None
+        is_enough = self._is_whole or len(found) >= limit
+        return found[max(0, len(found) - limit) :] if is_enough else None
 
     def over(
         self, stored: Iterable[Candle], start_ms: int | None, end_ms: int | None

@@ -1,0 +1,159 @@
+"""The shell that keeps a view up to date with its topics, without a consumer group."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from chaintide.api.live.update import Update
+from chaintide.api.state.view import LogRecord, View
+from chaintide.streams.admin import ensure_topics
+from chaintide.streams.epoch import read_epoch
+from chaintide.streams.errors import FatalError, RetryableError
+from chaintide.streams.feeds.backoff import Backoff
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.topics import CANDLES, FEEDS, TICKS, TRADES
+
+logger = logging.getLogger(__name__)
+
+MINUTE_MS: Final = 60_000
+LOOK_BACK_MS: Final[dict[str, int | None]] = {
+    TRADES.name: 10 * MINUTE_MS,
+    CANDLES.name: 10 * MINUTE_MS,
+    TICKS.name: 30 * MINUTE_MS,  # trending coins are read every ten minutes
+    FEEDS.name: None,  # compacted: from its beginning
+}
+POLL_MS: Final = 200
+POLL_RECORDS: Final = 500
+EPOCH_EVERY_S: Final = 30.0
+LONGEST_WAIT_S: Final = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Follower:
+    """Reads trades, candles, ticks and feeds from ten minutes ago on, and never stops.
+
+    ``on_updates`` is told what each record changed. ``epoch`` is empty until Kafka has answered.
+    ``caught_up`` is set once all is read that was there when it began; ``fault`` says why it
+    does not read now. A log that was made anew ends the process: what it knows is of another log.
+    """
+
+    kafka: KafkaConfig
+    partitions: int
+    view: View
+    now_ms: Callable[[], int]
+    on_updates: Callable[[Sequence[Update]], None]
+    epoch: str = ""
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    fault: str = "not connected yet"
+    _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+
+    async def run(self) -> None:
+        """Follow until cancelled.
+
+        Raises:
+            ConfigError: If the topics are not as the settings say.
+            FatalError: If the log is not the one that was read before.
+        """
+        backoff = Backoff(cap_s=LONGEST_WAIT_S)
+        while True:
+            try:
+                await self._check()
+                backoff.reset()
+                await self._follow()
+            except OffsetOutOfRangeError as error:
+                raise FatalError(
+                    f"the log does not reach back to where we read: {error}"
+                ) from error
+            except (KafkaError, RetryableError, OSError) as error:
+                self.fault = str(error) or type(error).__name__
+                wait_s = backoff.next_s(random.random)
+                logger.warning("not following wait_s=%.2f reason=%s", wait_s, self.fault)
+                await asyncio.sleep(wait_s)
+
+    async def _check(self) -> None:
+        """Make sure of the topics, and that they are those that were read before."""
+        await ensure_topics(self.kafka, self.partitions)
+        epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))
+        if self.epoch not in {"", epoch}:
+            raise FatalError(f"the log was made anew: its epoch is {epoch}, was {self.epoch}")
+        self.epoch = epoch
+
+    async def _follow(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **self.kafka.client_options(), enable_auto_commit=False, auto_offset_reset="none"
+        )
+        await consumer.start()
+        try:
+            ends = await self._seek(consumer)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch_epoch())
+                tasks.create_task(self._read(consumer, ends))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        finally:
+            await consumer.stop()
+
+    async def _seek(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """Go to where the last connection stopped, or back in time; return where topics end."""
+        places = [TopicPartition(t, p) for t in LOOK_BACK_MS for p in range(self.partitions)]
+        consumer.assign(places)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
+        starts = self._next or await self._starts(consumer, ends)
+        for place in places:
+            consumer.seek(place, starts[place])
+        self._next = dict(starts)
+        return ends
+
+    async def _starts(
+        self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        now_ms = self.now_ms()
+        wanted = {
+            place: max(0, now_ms - back_ms)
+            for place in ends
+            if (back_ms := LOOK_BACK_MS[place.topic]) is not None
+        }
+        starts = await consumer.beginning_offsets([place for place in ends if place not in wanted])
+        for place, found in (await consumer.offsets_for_times(wanted)).items():
+            starts[place] = ends[place] if found is None else found.offset
+        return dict(starts)
+
+    async def _read(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
+        behind = {place for place, end in ends.items() if self._next[place] < end}
+        while True:
+            self.fault = ""
+            if not behind:
+                self.caught_up.set()
+            polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            for place, records in polled.items():
+                self._apply(records)
+                self._next[place] = records[-1].offset + 1
+            for place in list(behind):
+                # What was compacted away leaves holes, so the position says more than records.
+                if await consumer.position(place) >= ends[place]:
+                    behind.discard(place)
+            await asyncio.sleep(0)
+
+    def _apply(self, records: Sequence[Any]) -> None:
+        for record in records:
+            if record.value is not None:
+                read = LogRecord(record.topic, record.offset, record.timestamp, record.value)
+                if updates := self.view.on_record(read):
+                    self.on_updates(updates)
+
+    async def _watch_epoch(self) -> None:
+        while True:
+            await asyncio.sleep(EPOCH_EVERY_S)
+            try:
+                epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))
+            except RetryableError as error:
+                self.fault = str(error)
+                continue
+            if epoch != self.epoch:
+                raise FatalError(f"the log was made anew: its epoch is {epoch}, was {self.epoch}")

@@ -1,0 +1,90 @@
+"""What a serving process needs of a store: the last day of each market, and windows of series."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaintide.api.state.series import MAX_LOADED
+from chaintide.api.state.ticker import MINUTES
+from chaintide.api.state.view import View
+from chaintide.sinks.candle_store import CandleStore
+from chaintide.streams.intervals import Interval
+from chaintide.streams.records import Candle, Market
+
+AT_ONCE: Final = 8
+FRESH_S: Final = 60.0
+BEGINNING_MS: Final = -(10**13)
+
+
+async def load_days(view: View, store: CandleStore) -> None:
+    """Bring the first candle and the last 1,440 minutes of every market into ``view``.
+
+    Raises:
+        RetryableError: If the store does not answer.
+    """
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def load(market: Market) -> None:
+        async with room:
+            first = await store.candles(market, "1m", BEGINNING_MS, limit=1)
+            view.load_day(market, [*first, *await store.candles(market, "1m", limit=MINUTES)])
+
+    await asyncio.gather(*[load(market) for market in await store.markets()])
+
+
+@dataclass(slots=True)
+class CandleReader:
+    """Candles of the store with those of the topic over them, as one.
+
+    The newest candles of a series are read from the store at most once a minute and kept up to
+    date by the topic meanwhile, so most reads take no query.
+    """
+
+    view: View
+    store: CandleStore
+    _loaded: dict[tuple[Market, Interval], float] = field(
+        default_factory=dict[tuple[Market, Interval], float]
+    )
+
+    async def candles(
+        self,
+        market: Market,
+        interval: Interval,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> list[Candle]:
+        """Return the candles that open in ``[start_ms, end_ms)``, sorted by open time.
+
+        ``limit`` keeps the earliest ones when there is a ``start_ms``, else the latest.
+
+        Raises:
+            RetryableError: If the store does not answer.
+        """
+        if start_ms is None and end_ms is None and limit <= MAX_LOADED:
+            await self.load(market, interval)
+        key = (market, interval)
+        series = self.view.overlay.series(*key)
+        if series is not None and self._is_fresh(key):
+            covered = series.covered(start_ms, end_ms, limit)
+            if covered is not None:
+                return covered
+        stored = await self.store.candles(market, interval, start_ms, end_ms, limit)
+        found = self.view.overlay.over(key, stored, start_ms, end_ms)
+        return found[:limit] if start_ms is not None else found[max(0, len(found) - limit) :]
+
+    async def load(self, market: Market, interval: Interval) -> None:
+        """Bring the newest 1,000 candles of a series into the view, unless they just were."""
+        key = (market, interval)
+        if self._is_fresh(key):
+            return
+        stored = await self.store.candles(market, interval, limit=MAX_LOADED)
+        self.view.overlay.load(key, stored, is_whole=len(stored) < MAX_LOADED)
+        if market in self.view.catalogue:
+            self._loaded[key] = asyncio.get_running_loop().time()
+
+    def _is_fresh(self, key: tuple[Market, Interval]) -> bool:
+        series, loaded_s = self.view.overlay.series(*key), self._loaded.get(key)
+        if series is None or loaded_s is None or not series.is_loaded:
+            return False
+        return asyncio.get_running_loop().time() - loaded_s < FRESH_S

@@ -1,0 +1,159 @@
+"""The follower against a real Kafka: where it begins, what it survives, when it gives up."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from candles import MARKET, batch, candle
+
+from chaintide.api import follower as following
+from chaintide.api.follower import Follower
+from chaintide.api.live.update import Update
+from chaintide.api.state.view import View
+from chaintide.streams import codec, topics
+from chaintide.streams.admin import ensure_topics
+from chaintide.streams.broker import EmbeddedBroker
+from chaintide.streams.epoch import read_epoch
+from chaintide.streams.errors import FatalError, RetryableError
+from chaintide.streams.feeds.status import FeedStatus
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.partitions import partition_of
+
+pytestmark = pytest.mark.broker
+PARTITIONS = 3
+NOW_MS = 10**13
+
+
+class Told:
+    """Everything a follower said, and a way to wait until it has said enough."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+        self.changed = asyncio.Event()
+
+    def __call__(self, updates: Sequence[Update]) -> None:
+        self.updates += updates
+        self.changed.set()
+
+    async def until(self, is_enough: Callable[[list[Update]], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not is_enough(self.updates):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("follower"))
+    asyncio.run(broker.start())
+    yield broker
+    asyncio.run(broker.stop())
+
+
+@asynccontextmanager
+async def following_to(kafka: KafkaConfig, now_ms: int) -> AsyncIterator[tuple[Follower, Told]]:
+    told = Told()
+    follower = Follower(
+        kafka=kafka, partitions=PARTITIONS, view=View(), now_ms=lambda: now_ms, on_updates=told
+    )
+    running = asyncio.create_task(follower.run())
+    yield follower, told
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def write(kafka: KafkaConfig, topic: topics.Topic, value: object, partition: int) -> None:
+    async with AIOKafkaProducer(**kafka.client_options()) as producer:
+        await producer.send_and_wait(
+            topic.name, codec.encode(value), key=b"kraken", partition=partition
+        )
+
+
+async def write_candle(kafka: KafkaConfig, minute: int) -> None:
+    home = partition_of(MARKET, PARTITIONS)
+    await write(kafka, topics.CANDLES, batch(candle(minute), offset=minute), home)
+
+
+def minutes(updates: list[Update]) -> list[object]:
+    return [u.key for u in updates if u.channel == f"candles:{MARKET}:1m"]
+
+
+async def test_it_begins_in_the_past_and_goes_on_after_the_broker_was_restarted(
+    own_broker: EmbeddedBroker,
+):
+    kafka = await own_broker.start()
+    await ensure_topics(kafka, PARTITIONS)
+    report = FeedStatus("kraken", [MARKET]).report(now_ms=1)
+    await write(kafka, topics.FEEDS, report, 0)
+    await write_candle(kafka, 1)
+    async with following_to(kafka, now_ms=0) as (follower, told):
+        await told.until(lambda updates: minutes(updates) == [60_000])
+        await told.until(lambda updates: any(u.channel == "status" for u in updates))
+        assert len(follower.epoch) == 8
+        await own_broker.stop()
+        kafka = await own_broker.start()
+        await write_candle(kafka, 2)
+        await told.until(lambda updates: minutes(updates) == [60_000, 120_000])
+        seqs = [u.seq for u in told.updates if u.channel == f"candles:{MARKET}:1m"]
+        assert seqs == [0, 1_000]
+        assert follower.caught_up.is_set()
+
+
+async def test_what_is_older_than_ten_minutes_is_left_to_the_store(own_broker: EmbeddedBroker):
+    kafka = await own_broker.start()
+    await ensure_topics(kafka, PARTITIONS)
+    async with following_to(kafka, now_ms=NOW_MS) as (follower, told):
+        await asyncio.wait_for(follower.caught_up.wait(), 60)
+        assert {u.channel for u in told.updates} <= {"status"}, "feeds from their beginning"
+        await write_candle(kafka, 9)
+        await told.until(lambda updates: minutes(updates) == [540_000])
+
+
+async def test_a_topic_made_anew_is_another_log_and_ends_it(
+    own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "EPOCH_EVERY_S", 0.1)
+    kafka = await own_broker.start()
+    await ensure_topics(kafka, PARTITIONS)
+    first = await read_epoch(kafka, topics.ALL)
+    assert first == await read_epoch(kafka, topics.ALL)
+    follower = Follower(
+        kafka=kafka, partitions=PARTITIONS, view=View(), now_ms=lambda: 0, on_updates=Told()
+    )
+    running = asyncio.create_task(follower.run())
+    await asyncio.wait_for(follower.caught_up.wait(), 60)
+    admin = AIOKafkaAdminClient(**kafka.client_options())
+    await admin.start()
+    await admin.delete_topics([topics.TICKS.name])
+    await admin.close()
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await ensure_topics(kafka, PARTITIONS)
+                second = await read_epoch(kafka, topics.ALL)
+            except RetryableError:
+                continue
+            break
+    assert second != first
+    with pytest.raises(FatalError, match="made anew"):
+        await asyncio.wait_for(running, 60)
+
+
+async def test_another_cluster_is_another_log(own_broker: EmbeddedBroker, tmp_path: Path):
+    kafka = await own_broker.start()
+    await ensure_topics(kafka, PARTITIONS)
+    other = EmbeddedBroker(tmp_path / "other")
+    elsewhere = await other.start()
+    try:
+        with pytest.raises(RetryableError, match="no topic"):
+            await read_epoch(elsewhere, [topics.TRADES])
+        await ensure_topics(elsewhere, PARTITIONS)
+        assert await read_epoch(kafka, topics.ALL) != await read_epoch(elsewhere, topics.ALL)
+    finally:
+        await other.stop()
+    with pytest.raises(RetryableError, match="does not answer"):
+        await read_epoch(elsewhere, topics.ALL)
