@@ -57,7 +57,7 @@ class Delivery:
     def serve(self, fanout: Fanout, subscriptions: Iterable[Subscription]) -> None:
         """Take up what these subscriptions of one channel are to be sent."""
         built = self._built.setdefault(fanout, ({}, {}))
-        now_ms, skipped, full = self.now_ms, self._skipped, self._full
+        now_ms, skipped, full, served = self.now_ms, self._skipped, self._full, self._served
         for subscription in subscriptions:
             session = subscription.session
             if (
@@ -71,9 +71,11 @@ class Delivery:
             part = known.get(subscription.seq) or self._build(fanout, subscription, known)
             if part is None or not part.data:
                 continue
-            if not session.parts:
-                self._served.append(session)
-            session.parts.append(part.data)
+            if session.parts:
+                session.parts = (*session.parts, part.data)
+            else:
+                session.parts = (part.data,)
+                served.append(session)
             subscription.seq = part.seq
             if part.is_light and not subscription.interval_ms:
                 continue
@@ -84,15 +86,14 @@ class Delivery:
         for session in self.overrun:
             if not session.parts:
                 self._served.append(session)
-            session.parts.append(SLOW_MESSAGE)
+            session.parts = (*session.parts, SLOW_MESSAGE)
         frames: dict[tuple[bytes, ...], Frame] = {}
         for session in self._served:
-            parts = tuple(session.parts)
+            parts, session.parts = session.parts, ()
             frame = frames.get(parts)
             if frame is None:
                 frame = frames[parts] = Frame(b"\n".join(parts), [])
             frame.sessions.append(session)
-            session.parts.clear()
             session.sent_ms = self.now_ms
         return list(frames.values())
 

@@ -57,7 +57,7 @@ class Session:
     is_writable: bool = True
     is_closed: bool = False
     subscriptions: dict[str, Subscription] = field(default_factory=dict[str, Subscription])
-    parts: list[bytes] = field(default_factory=list[bytes])
+    parts: tuple[bytes, ...] = ()
     _pending: list[Pending] = field(default_factory=list[Pending])
     _unread_bytes: int = 0
 
