@@ -126,9 +126,13 @@ class Heartbeat(msgspec.Struct, frozen=True):
     type: Literal["hb"] = "hb"
 
 
-SLOW_MESSAGE: Final = b'{"type":"slow"}'
-"""The client has not read what it asked for in time; close 3008 follows."""
+class Slow(msgspec.Struct, frozen=True):
+    """The client has not read what it asked for in time; close 3008 follows."""
 
+    type: Literal["slow"] = "slow"
+
+
+SLOW_MESSAGE: Final = _encode(Slow())
 Message = Answer | Pong | Goaway | Heartbeat
 
 
