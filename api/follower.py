@@ -53,6 +53,11 @@ class Follower:
     fault: str = "not connected yet"
     _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
 
+    @property
+    def lack(self) -> str:
+        """Why the view is not up to date, or nothing."""
+        return self.fault or ("" if self.caught_up.is_set() else "still reading what was there")
+
     async def run(self) -> None:
         """Follow until cancelled.
 

@@ -1,0 +1,62 @@
+"""What the routes share: state, store, clock, and what was seen of the surroundings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from chaintide.api.loading import CandleReader
+from chaintide.api.rest.answers import ReadyAnswer
+from chaintide.api.rest.problems import ProblemError
+from chaintide.api.rest.readiness import Surroundings, checks, readiness
+from chaintide.api.state.view import View
+from chaintide.sinks.candle_store import CandleStore
+from chaintide.streams.records import Market
+
+
+class Following(Protocol):
+    """What keeps the view up to date."""
+
+    epoch: str
+
+    @property
+    def lack(self) -> str:
+        """Why the view is not up to date, or nothing."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Backend:
+    """Everything a route needs; ``is_loaded`` once the markets of the store are known."""
+
+    view: View
+    store: CandleStore
+    following: Following
+    now_ms: Callable[[], int]
+    cursor_key: bytes
+    is_loaded: bool = False
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    reader: CandleReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = CandleReader(self.view, self.store)
+
+    def market(self, name: str) -> Market:
+        """Return the market of that name.
+
+        Raises:
+            ProblemError: If there is none, or nobody can say yet.
+        """
+        if name in self.view.catalogue:
+            return Market(name)
+        if not self.is_loaded:
+            raise ProblemError(503, "the markets are not read yet", retry_after_s=1)
+        raise ProblemError(404, f"there is no market {name}, see /v1/markets")
+
+    def readiness(self) -> ReadyAnswer:
+        """Return whether there is service, and what is amiss."""
+        feeds = self.view.catalogue.feeds(now_ms=self.now_ms())
+        looked_at = checks(self.surroundings, self._lack(), feeds)
+        return readiness(self.following.epoch, looked_at)
+
+    def _lack(self) -> str:
+        return self.following.lack if self.is_loaded else "the store is not read yet"
