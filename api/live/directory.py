@@ -83,6 +83,6 @@ class Directory:
         history = History(now_seq, self.limits) if fanout is None else fanout.history
         if resume.since_ms is not None:
             return history.position_at(resume.since_ms)
-        if resume.seq is None or resume.epoch != self.epoch or not history.has_since(resume.seq):
-            return None
-        return resume.seq
+        seq = resume.seq or 0
+        is_ours = resume.epoch == self.epoch and history.has_since(seq)
+        return seq if is_ours else None

@@ -28,19 +28,25 @@ class History:
 
     At 1,000 updates or 1 MiB of data the oldest go, and the floor rises to the last that went.
     Nothing up to the floor was published after ``floor_ms``, which is None while that is unknown.
+    Nothing after ``known`` is missing; it is the floor, but None for a history that begins at 0
+    until the first update, as nobody knows what was published before that.
 
     >>> history = History(floor=7)
-    >>> history.has_since(7), history.has_since(6)
-    (True, False)
+    >>> history.has_since(7), history.has_since(6), History(floor=0).has_since(7)
+    (True, False, False)
     """
 
     floor: int
     limits: Limits = field(default_factory=Limits)
     floor_ms: int | None = None
+    known: int | None = field(init=False)
     _updates: deque[Update] = field(default_factory=deque[Update])
     _data_bytes: int = 0
     _new_count: int = 0
     _new_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.known = self.floor or None
 
     @property
     def head(self) -> int:
@@ -65,6 +71,8 @@ class History:
             return False
         if self.floor_ms is None:
             self.floor_ms = update.published_ms
+        if self.known is None:
+            self.known = update.seq - 1
         self._updates.append(update)
         self._data_bytes += len(update.data)
         self._new_count += 1
@@ -77,11 +85,11 @@ class History:
         return True
 
     def has_since(self, seq: int) -> bool:
-        """Return whether nothing after ``seq`` has been forgotten.
+        """Return whether nothing after ``seq`` is missing.
 
-        A position ahead of the head is one: another process was further on in the log.
+        So it is for a position ahead of the head: another process was further on in the log.
         """
-        return seq >= self.floor
+        return self.known is not None and seq >= self.known
 
     def position_at(self, since_ms: int) -> int | None:
         """Return the position before the first update published at ``since_ms`` or later.
@@ -126,5 +134,5 @@ class History:
 
     def _forget(self, update: Update) -> None:
         self._data_bytes -= len(update.data)
-        self.floor = update.seq
+        self.floor = self.known = update.seq
         self.floor_ms = max(self.floor_ms or 0, update.published_ms)

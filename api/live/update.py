@@ -10,8 +10,8 @@ UpdateType = Literal["update", "correction"]
 class Update:
     """One change in one channel.
 
-    ``seq`` is its place in the log, ``offset * 1000 + place in the record``: it rises strictly
-    within a channel and is the same in every process that reads the log. ``key`` is what
+    ``seq`` is its place in the log, ``offset * 1000 + place in the record``: above 0, it rises
+    strictly within a channel and is the same in every process that reads the log. ``key`` is what
     conflation goes by: of two updates with one key the later says all that the earlier said (a
     candle's open time; the same key for all of a ticker). A ``correction`` changes what was
     closed. ``event_ms`` is event time, ``published_ms`` the log's own time of the record.
@@ -31,7 +31,9 @@ class Update:
 class Snapshot:
     """The newest entries of a channel, oldest first, each as JSON without a line break.
 
-    It holds the effect of every update up to ``seq`` and of none after. ``is_short`` says that
+    It holds the effect of every update up to ``seq`` and of none after. ``seq`` is 0 if this
+    process has read none yet: what came before it began may be in, but at no known place, and
+    nobody can resume. ``is_short`` says that
     older entries were asked for than are at hand, and that a store may have them.
     """
 

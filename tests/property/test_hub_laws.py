@@ -42,18 +42,26 @@ class Process:
     """A reader of the log with its state, and the hub it feeds; the port of snapshots too."""
 
     def __init__(self, log: list[Update], begin: int):
-        self.log, self.applied = log, begin
+        self.log, self.began, self.applied = log, begin, begin
         self.is_short = False
         self.hub = Hub(Directory(EPOCH, self, LIMITS), jitter=lambda: 0.5)
         self.published: dict[str, list[Update]] = {channel: [] for channel in CHANNELS}
 
     def head(self, channel: str) -> int:
-        return max((u.seq for u in self.log[: self.applied] if u.channel == channel), default=0)
+        """Return the seq of the newest update it has read itself, 0 if there is none."""
+        read = self.log[self.began : self.applied]
+        return max((u.seq for u in read if u.channel == channel), default=0)
 
     def snapshot(self, channel: str, count: int) -> Snapshot:
-        view = view_at(self.log, channel, self.head(channel), count)
+        view = self.view(channel, count)
         data = [msgspec.json.encode([key, seq]) for key, seq in sorted(view.items())]
         return Snapshot(self.head(channel), data, is_short=self.is_short and count > 0)
+
+    def view(self, channel: str, count: int) -> View:
+        """Return what a store knew before it began, and what it has read since."""
+        view = {u.key: u.seq for u in self.log[: self.applied] if u.channel == channel}
+        newest = sorted(view)[-count:] if count else []
+        return {key: view[key] for key in newest}
 
     def advance(self, count: int) -> None:
         new = self.log[self.applied : self.applied + count]
@@ -69,28 +77,22 @@ class Process:
         return published[-KEPT - 1].seq if len(published) > KEPT else None
 
 
-def view_at(log: list[Update], channel: str, seq: int, count: int) -> View:
-    view = {u.key: u.seq for u in log if u.channel == channel and u.seq <= seq}
-    newest = sorted(view)[-count:] if count else []
-    return {key: view[key] for key in newest}
-
-
 @dataclass
 class Place:
-    """What a client has of one channel; ``base`` is what it began with, at ``base_seq``."""
+    """What a client has of one channel; ``base`` is what it began with, before log[began]."""
 
     policy: str
     count: int
     seq: int = 0
     view: View = field(default_factory=dict)
     base: View = field(default_factory=dict)
-    base_seq: int = 0
+    began: int = 0
     is_lost: bool = False
     cell: int = -1
     interval_ms: int = 0
 
-    def begin(self, seq: int, view: View) -> None:
-        self.seq = self.base_seq = seq
+    def begin(self, seq: int, view: View, began: int) -> None:
+        self.seq, self.began = seq, began
         self.view, self.base = dict(view), dict(view)
         self.is_lost = False
 
@@ -226,7 +228,8 @@ class Serving(RuleBasedStateMachine):
         if all(len(published[name]) >= KEPT + back for name in CHANNELS):
             client.places = {name: Place("latest", 0) for name in CHANNELS}
             for name, place in client.places.items():
-                place.begin(published[name][-KEPT - back].seq, {})
+                update = published[name][-KEPT - back]
+                place.begin(update.seq, {}, self.log.index(update) + 1)
 
     def resume_of(self, client, name, resume):
         if resume == "no":
@@ -247,7 +250,7 @@ class Serving(RuleBasedStateMachine):
             assert result["epoch"] == EPOCH
             if resume == "no":
                 assert result["recovered"] is None
-                place.begin(seq, {})
+                place.begin(seq, {}, client.process.applied)
                 place.is_lost = bool(snapshot)
             elif result["recovered"]:
                 assert seq == place.seq
@@ -265,11 +268,13 @@ class Serving(RuleBasedStateMachine):
         if resume == "foreign":
             assert result["recovered"] is False
         elif resume != "no":
-            floor = client.process.floor(result["ch"])
-            if floor is not None:
+            published = client.process.published[result["ch"]]
+            if published:
+                first = published[0].seq - 1
+                floor = client.process.floor(result["ch"]) or first
                 assert result["recovered"] is (place.seq >= floor)
-            elif place.seq >= client.process.head(result["ch"]):
-                assert result["recovered"] is True
+            else:
+                assert result["recovered"] is False
 
     @rule(which=PROCESSES, channel=st.sampled_from(CHANNELS), back=st.integers(0, 6))
     def resume_by_time(self, which, channel, back):
@@ -351,15 +356,18 @@ class Serving(RuleBasedStateMachine):
     def on_snapshot(self, client, message):
         place = client.places[message["ch"]]
         view = dict(message["data"])
-        assert view == view_at(self.log, message["ch"], message["seq"], place.count)
-        place.begin(message["seq"], view)
+        assert view == client.process.view(message["ch"], place.count)
+        assert message["seq"] == client.process.head(message["ch"])
+        place.begin(message["seq"], view, client.process.applied)
 
     def on_update(self, place, message):
         assert not place.is_lost
         assert message["prev"] == place.seq, "the chain is unbroken"
         [update] = [u for u in self.log if (u.channel, u.seq) == (message["ch"], message["seq"])]
         between = [
-            u for u in self.log if u.channel == update.channel and place.seq < u.seq < update.seq
+            u
+            for u in self.log[place.began :]
+            if u.channel == update.channel and place.seq < u.seq < update.seq
         ]
         assert message["conflated"] == len(between)
         assert place.policy == "latest" or not between
@@ -394,8 +402,8 @@ class Serving(RuleBasedStateMachine):
         for channel, place in client.places.items():
             head = max(client.process.head(channel), place.seq)
             expected = dict(place.base)
-            for update in self.log:
-                if update.channel == channel and place.base_seq < update.seq <= head:
+            for update in self.log[place.began :]:
+                if update.channel == channel and update.seq <= head:
                     expected[update.key] = update.seq
             assert place.view == expected
             assert place.seq == head

@@ -110,7 +110,8 @@ def test_time_finds_the_position_before_the_first_update_of_that_time():
 
 
 def test_time_below_the_floor_is_not_recovered_even_if_times_go_back():
-    held = history(update(5, published_ms=300), update(6, published_ms=200), history_updates=1)
+    times = {4: 100, 5: 300, 6: 200}
+    held = history(*(update(seq, published_ms=times[seq]) for seq in times), history_updates=1)
     assert held.floor == 5
     assert [held.position_at(ms) for ms in (200, 300, 301)] == [None, None, 6]
 

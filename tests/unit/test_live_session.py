@@ -21,7 +21,7 @@ class Market:
     """Snapshots of ten candles at seq 5000, and of nothing else but a ticker."""
 
     def __init__(self) -> None:
-        self.is_short = False
+        self.is_short, self.seq = False, 5_000
         self.counts: list[int] = []
 
     def snapshot(self, channel: str, count: int) -> Snapshot | None:
@@ -29,7 +29,7 @@ class Market:
             return None
         self.counts.append(count)
         entries = [str(place).encode() for place in range(10)][10 - min(count, 10) :]
-        return Snapshot(5_000, entries, is_short=self.is_short and count > 10)
+        return Snapshot(self.seq, entries, is_short=self.is_short and count > 10)
 
 
 @pytest.fixture
@@ -133,6 +133,36 @@ def test_a_position_ahead_moves_nobody_else(hub: Hub, session: Session):
     hub.publish([update(6_000)])
     [frame] = hub.flush(now_ms=NOW_MS).frames
     assert frame.sessions == [other]
+
+
+def test_nobody_resumes_in_a_channel_whose_past_is_unknown(
+    hub: Hub, session: Session, market: Market
+):
+    market.seq = 0
+    resume = {"epoch": "k3f9", "seq": 5_000}
+    ack, snapshot = said(subscribe(session, TICKER, resume=resume))
+    assert (ack["results"][0]["recovered"], ack["results"][0]["seq"]) == (False, 0)
+    assert snapshot["recovered"] is False
+    again = hub.open(now_ms=NOW_MS)
+    ack, _ = said(subscribe(again, TICKER, resume=resume))
+    assert ack["results"][0]["recovered"] is False
+    hub.publish([update(6_000)])
+    market.seq = 6_000
+    [frame] = hub.flush(now_ms=NOW_MS).frames
+    assert msgspec.json.decode(frame.data)["prev"] == 0
+    for seq, recovered in ((5_998, False), (5_999, True)):
+        late = hub.open(now_ms=NOW_MS)
+        ack, *_ = said(subscribe(late, TICKER, resume={"epoch": "k3f9", "seq": seq}))
+        assert ack["results"][0]["recovered"] is recovered
+
+
+def test_a_time_is_recovered_if_all_since_then_is_kept(hub: Hub, session: Session):
+    hub.publish([update(6_000), update(7_000)])
+    [ack] = said(subscribe(session, TICKER, resume={"since_ms": 3}))
+    assert (ack["results"][0]["recovered"], ack["results"][0]["seq"]) == (True, 7_000)
+    other = hub.open(now_ms=NOW_MS)
+    ack, _ = said(subscribe(other, TICKER, resume={"since_ms": 2}))
+    assert ack["results"][0]["recovered"] is False
 
 
 def test_candles_that_are_short_are_loaded_before_the_answer(session: Session, market: Market):
