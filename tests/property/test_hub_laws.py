@@ -223,13 +223,21 @@ class Serving(RuleBasedStateMachine):
         self.begin(client, [effect.data for effect in effects], resume, snapshot)
 
     def move_to_edge(self, client, process, back):
-        """Let the client have what somebody could who was served up to about the floor."""
-        published = process.published
-        if all(len(published[name]) >= KEPT + back for name in CHANNELS):
-            client.places = {name: Place("latest", 0) for name in CHANNELS}
-            for name, place in client.places.items():
-                update = published[name][-KEPT - back]
-                place.begin(update.seq, {}, self.log.index(update) + 1)
+        """Let the client have what somebody could who was served up to about the floor.
+
+        If nothing was forgotten yet, that is about where the process began.
+        """
+        places = {}
+        for name in CHANNELS:
+            written = [u for u in self.log if u.channel == name]
+            published = process.published[name]
+            last = max(0, len(published) - KEPT) + 1 - back
+            at = written.index(published[0]) + last - 1 if published else -1
+            if at < 0:
+                return
+            places[name] = Place("latest", 0)
+            places[name].begin(written[at].seq, {}, self.log.index(written[at]) + 1)
+        client.places = places
 
     def resume_of(self, client, name, resume):
         if resume == "no":
