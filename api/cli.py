@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from chaintide.api import doctor as examination
 from chaintide.api import listing, machine, roles
+from chaintide.api.rest.queries import time_ms
 from chaintide.api.settings import Settings, read_settings
 from chaintide.sinks.runner import run_sink
 from chaintide.streams.errors import ChaintideError
@@ -63,7 +63,7 @@ def up(
         bool, typer.Option("--demo", help="Trade against a simulated exchange, no internet needed.")
     ] = False,
     data_dir: DataDir = None,
-    http_port: Annotated[int, typer.Option(help="Where /healthz answers; 0: any.")] = 8321,
+    http_port: Annotated[int, typer.Option(help="Where the REST API answers; 0: any.")] = 8321,
     workers: Workers = 1,
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
 ) -> None:
@@ -124,6 +124,25 @@ def sink(*, data_dir: DataDir = None, instance: Instance = "s1") -> None:
             )
 
     _run(run())
+
+
+@app.command()
+def serve(
+    *,
+    data_dir: DataDir = None,
+    port: Annotated[int, typer.Option(help="Where to listen; 0: any.")] = 8321,
+) -> None:
+    """Answer over REST: candles, trades, tickers, health."""
+    settings = _settings(data_dir)
+    # A second that no other role has to wait for.
+    from chaintide.api import logs  # noqa: PLC0415
+    from chaintide.api import server as serving  # noqa: PLC0415
+
+    def announce(number: int) -> None:
+        logs.log_as_json(settings.log_level)
+        out.print(f"http://{settings.http_host}:{number}")
+
+    _run(serving.serve(settings, serving.Listening(port=port, announce=announce), now_ms))
 
 
 @app.command()
@@ -235,15 +254,10 @@ def _settings(data_dir: Path | None) -> Settings:
 
 def _time(text: str | None) -> int | None:
     """Return milliseconds from ISO 8601 (UTC unless it says otherwise) or a number."""
-    if text is None or text.isdigit():
-        return None if text is None else int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        return None if text is None else time_ms(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
 
 
 def _run(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  whatever ``main`` returns

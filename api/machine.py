@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -11,13 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from chaintide.api import health, roles
+from chaintide.api import roles
 from chaintide.api.board import board, lines, plain
 from chaintide.api.replay import Replay, Replayed, progress_bar
 from chaintide.api.settings import Settings
 from chaintide.api.supervisor import Supervisor
 from chaintide.sinks.candle_store import CandleStore
-from chaintide.streams.errors import FatalError
+from chaintide.streams.errors import ConfigError, FatalError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.kafka import KafkaConfig
 
@@ -26,7 +27,7 @@ REDRAW_S = 1.0
 REPORT_S = 2.0
 POLL_S = 0.05
 TAKE_OVER_S = 0.5
-SIMULATOR_START_POLLS = 400
+START_POLLS = 400
 
 
 @asynccontextmanager
@@ -106,24 +107,33 @@ class Plan:
 async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
     """Run everything and show the markets."""
     console = Console()
+    port = _free(plan.http_port)
     async with running(settings, plan.workers, console.print) as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
         if plan.demo:
             ports = settings.data_dir / "logs" / "simulator.port"
             ports.unlink(missing_ok=True)
             supervisor.add("simulator", "simulate", "--port-file", str(ports.absolute()))
-            port = await asyncio.to_thread(_port, ports)
-            console.print(f"simulated exchange http://127.0.0.1:{port}, Kraken's protocol")
-            supervisor.environment |= _demo_environment(port)
+            exchange = await asyncio.to_thread(_port, ports)
+            console.print(f"simulated exchange http://127.0.0.1:{exchange}, Kraken's protocol")
+            supervisor.environment |= _demo_environment(exchange)
         supervisor.add("ingest", "ingest")
-        async with (
-            roles.store(settings) as store,
-            health.serving(kafka, supervisor, plan.http_port) as port,
-        ):
-            console.print(f"health http://127.0.0.1:{port}/healthz")
+        supervisor.add("serve", "serve", "--port", str(port))
+        console.print(f"API http://127.0.0.1:{port}/v1/markets, is all well: /readyz")
+        async with roles.store(settings) as store:
             with suppress(TimeoutError):
                 async with asyncio.timeout(plan.seconds or None):
                     await _show(console, store, now_ms)
+
+
+def _free(port: int) -> int:
+    """Return ``port`` if nobody listens there, or any free one for 0."""
+    try:
+        with socket.create_server(("127.0.0.1", port)) as bound:
+            number: int = bound.getsockname()[1]
+            return number
+    except OSError as error:
+        raise ConfigError(f"port {port} is taken; choose another with --http-port") from error
 
 
 def _demo_environment(port: int) -> dict[str, str]:
@@ -137,11 +147,11 @@ def _demo_environment(port: int) -> dict[str, str]:
 
 def _port(file: Path) -> int:
     """Wait for the simulator to write down its port."""
-    for _ in range(SIMULATOR_START_POLLS):
+    for _ in range(START_POLLS):
         if file.exists():
             return int(file.read_text("utf-8"))
         time.sleep(POLL_S)
-    raise FatalError(f"the simulated exchange did not start, see {file.parent / 'simulator.log'}")
+    raise FatalError(f"the simulated exchange did not start, see {file.with_suffix('.log')}")
 
 
 async def _show(console: Console, store: CandleStore, now_ms: Callable[[], int]) -> None:

@@ -19,7 +19,8 @@ _MARKETS = (
     "kraken:BTC-USD,kraken:ETH-USD,coinbase:BTC-USD,coinbase:ETH-USD,"
     "binance:BTC-USDT,binance:ETH-USDT"
 )
-_SECRETS = ("kafka_sasl_password", "coingecko_api_key", "influx_token")
+_SECRETS = ("kafka_sasl_password", "coingecko_api_key", "influx_token", "cursor_key")
+LogLevel = Literal["debug", "info", "warning"]
 
 
 class Settings(BaseSettings):
@@ -105,6 +106,27 @@ class Settings(BaseSettings):
         description="How long a closed candle can be corrected before it is final.",
     )
 
+    http_host: str = Field(
+        default="127.0.0.1", description="Address that `chaintide serve` listens on."
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins whose pages may read the API, as in `https://charts.example`, "
+        "separated by commas.",
+    )
+    rate_per_minute: int = Field(
+        default=1_200, ge=0, description="Requests a minute for each address; 0: no limit."
+    )
+    cursor_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key that signs cursors, the same for every server. Empty: a random one in "
+        "the data directory.",
+    )
+    log_level: LogLevel = Field(
+        default="info",
+        description="Least level that `chaintide serve` logs; `debug` has every request.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -131,6 +153,11 @@ class Settings(BaseSettings):
     def market_names(self) -> list[str]:
         """The configured markets, in their order, each once."""
         return _listed(self.markets)
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins that may read the API."""
+        return _listed(self.cors_origins)
 
     def kafka_config(self) -> KafkaConfig | None:
         """Return where the configured Kafka is; None means the embedded one."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chaintide.api.loading import CandleReader
 from chaintide.api.rest.answers import ReadyAnswer
+from chaintide.api.rest.pages import SettledPages
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.readiness import Surroundings, checks, readiness
 from chaintide.api.state.view import View
@@ -35,6 +36,7 @@ class Backend:
     cursor_key: bytes
     is_loaded: bool = False
     surroundings: Surroundings = field(default_factory=Surroundings)
+    pages: SettledPages = field(default_factory=SettledPages)
     reader: CandleReader = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from chaintide.api.rest import answers, queries, schema
 from chaintide.api.rest.backend import Backend
 from chaintide.api.rest.cursors import CursorError, seal, unseal
+from chaintide.api.rest.pages import Page
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.schema import MARKET, errors, ok
 from chaintide.streams import codec
@@ -61,6 +62,9 @@ async def candles(request: Request, query: Annotated[queries.CandlesQuery, Query
     """
     shared = backend(request)
     market = shared.market(query.market)
+    asked = f"{query.scope}|{query.limit}|{query.cursor}"
+    if (kept := shared.pages.get(asked)) is not None:
+        return _settled(request, kept)
     start_ms, end_ms = _range(shared, query)
     read = await shared.reader.candles(market, query.interval, start_ms, end_ms, query.limit)
     is_full = len(read) == query.limit
@@ -70,11 +74,16 @@ async def candles(request: Request, query: Annotated[queries.CandlesQuery, Query
     if not answers.is_settled(read, query, is_full=is_full):
         return json(page)
     body = codec.encode(page)
-    tag = answers.etag(body)
-    headers = _FOR_EVER | {"ETag": tag}
-    if answers.has_etag(request.headers.get("if-none-match", ""), tag):
+    settled = Page(body, answers.etag(body))
+    shared.pages.put(asked, settled)
+    return _settled(request, settled)
+
+
+def _settled(request: Request, page: Page) -> Response:
+    headers = _FOR_EVER | {"ETag": page.etag}
+    if answers.has_etag(request.headers.get("if-none-match", ""), page.etag):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(page.body, media_type="application/json", headers=headers)
 
 
 def _range(shared: Backend, query: queries.CandlesQuery) -> tuple[int | None, int | None]:

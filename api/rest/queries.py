@@ -14,7 +14,7 @@ MAX_S: Final = 10**11
 _ZONE = slice(-6, -5)
 
 
-def time_ms(value: object) -> object:
+def time_ms(value: object) -> int:
     """Return milliseconds from a number or from ISO 8601, UTC unless it says otherwise.
 
     >>> time_ms("1970-01-01T00:01:00Z"), time_ms("60000"), time_ms("1970-01-01T01:01 01:00")

@@ -15,7 +15,7 @@ from chaintide.streams.jars import KAFKA_VERSION
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-ROLES = ["ingest", "worker", "sink"]
+ROLES = ["ingest", "worker", "sink", "serve"]
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -40,10 +40,18 @@ def test_every_copy_of_the_worker_has_a_name_of_its_own():
     assert "--instance" in options
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_each_role_asks_the_doctor_for_its_health(role):
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "serve"])
+def test_each_role_that_has_no_port_asks_the_doctor_for_its_health(role):
     assert SERVICES[role]["healthcheck"]["test"] == ["CMD", "chaintide", "doctor"]
     assert "doctor" in COMMANDS
+
+
+def test_the_api_asks_itself_whether_it_is_ready():
+    [_, _, _, program] = SERVICES["serve"]["healthcheck"]["test"]
+    [port] = [param.default for param in COMMANDS["serve"].params if param.name == "port"]
+    assert f"http://127.0.0.1:{port}/readyz" in program
+    assert SERVICES["serve"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert SERVICES["serve"]["environment"]["CHAINTIDE_HTTP_HOST"] == "0.0.0.0"
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import typer
+from serving import backend_over
 
 from chaintide.api.cli import app
+from chaintide.api.rest.app import new_app
+from chaintide.sinks.memory import MemoryStore
 
 ROOT = Path(__file__).parents[2]
+API = new_app(backend_over(MemoryStore()))
 COMMANDS = typer.main.get_command(app).commands
 CLI_PAGE = (ROOT / "docs/reference/cli.md").read_text()
 ADR_HEADINGS = ["Status", "Context", "Decision", "Consequences", "Alternatives measured"]
@@ -54,6 +58,18 @@ def test_every_option_of_a_command_is_described_in_its_section(command: str):
 def test_no_option_is_described_that_a_command_lacks(command: str):
     known = {option for param in COMMANDS[command].params for option in param.opts}
     assert set(re.findall(r"^\| `(--[\w-]+)", section(command), re.MULTILINE)) <= known
+
+
+def test_every_route_its_parameters_and_metrics_are_described():
+    page = (ROOT / "docs/reference/rest.md").read_text()
+    for path, operations in API.openapi()["paths"].items():
+        assert f"`{path}`" in page, path
+        names = [row["name"] for row in operations["get"].get("parameters", ())]
+        missing = [name for name in names if path[:4] == "/v1/" and f"`{name}`" not in page]
+        assert missing == [], path
+    metrics = {family.name for family in API.state.metrics.registry.collect()}
+    assert {name for name in metrics if f"`{name}" not in page} == set()
+    assert set(re.findall(r"`(/(?:v1|udf|api)/[^` ]*)`", page)) <= set(API.openapi()["paths"])
 
 
 def test_no_command_is_described_that_there_is_not():

@@ -9,7 +9,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,17 @@ def until(process: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(f"ended without saying {pattern}")
 
 
-def answer(url: str) -> tuple[int, dict[str, object]]:
+def until_ready(api: str) -> dict[str, Any]:
+    """Ask until all is well; pytest's limit is the deadline."""
+    while True:
+        with suppress(urllib.error.URLError):
+            status, ready = answer(f"{api}/readyz")
+            if (status, ready["status"]) == (200, "ready"):
+                return ready
+        time.sleep(0.2)
+
+
+def answer(url: str) -> tuple[int, dict[str, Any]]:
     try:
         with urllib.request.urlopen(url, timeout=20) as response:
             return response.status, json.load(response)
@@ -52,12 +64,14 @@ def test_the_demo_shows_candles_forming_says_how_it_is_and_ends_cleanly(
     demo: subprocess.Popen[str], tmp_path: Path
 ):
     started = time.monotonic()
-    url = until(demo, r"http://127\.0\.0\.1:\d+/healthz")
+    api = until(demo, r"http://127\.0\.0\.1:\d+(?=/v1)")
     until(demo, r"kraken:BTC-USD [\d.]+ \(\d+ trades\)")
     print(f"first candle after {time.monotonic() - started:.1f} s")  # noqa: T201
-    status, health = answer(url)
-    assert status == 200, health
-    assert health["processes"] == dict.fromkeys(("worker-1", "sink-1", "simulator", "ingest"), True)
+    ready = until_ready(api)
+    looked_at = {check["name"] for check in ready["checks"]}
+    assert looked_at == {"kafka", "store", "follower", "worker", "sink", "feed:kraken"}
+    status, page = answer(f"{api}/v1/candles?market=kraken:BTC-USD&limit=1")
+    assert (status, len(page["candles"])) == (200, 1)
     demo.send_signal(signal.SIGINT)
     demo.communicate(timeout=60)
     assert demo.returncode == 0

@@ -1,0 +1,164 @@
+"""The shell of ``chaintide serve``: the state, what feeds it, and the HTTP server around it."""
+
+import asyncio
+import logging
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+
+from chaintide.api import roles
+from chaintide.api.follower import Follower
+from chaintide.api.keys import cursor_key
+from chaintide.api.live.update import Update
+from chaintide.api.loading import load_days
+from chaintide.api.rest.app import new_app, with_edge
+from chaintide.api.rest.backend import Backend
+from chaintide.api.settings import Settings
+from chaintide.api.state.view import View
+from chaintide.api.watch import Watch
+from chaintide.sinks.candle_store import CandleStore
+from chaintide.streams.errors import ConfigError, RetryableError
+from chaintide.streams.feeds.backoff import Backoff
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.topics import CANDLES, TRADES
+
+logger = logging.getLogger(__name__)
+GRACE_S: Final = 5
+BACKLOG: Final = 2_048
+LONGEST_WAIT_S: Final = 10.0
+GROUPS: Final = {
+    "worker": (roles.WORKERS_GROUP, TRADES.name),
+    "sink": (roles.SINKS_GROUP, CANDLES.name),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where to listen, 0 for any free port, and who is told of the port."""
+
+    port: int
+    announce: Callable[[int], None]
+
+
+async def serve(settings: Settings, listening: Listening, now_ms: Callable[[], int]) -> None:
+    """Serve until cancelled; the server answers from the start, whatever else is down.
+
+    Raises:
+        ConfigError: If the port is taken, or the settings do not fit the topics.
+        FatalError: If the log was made anew.
+    """
+    with _bound(settings.http_host, listening.port) as bound:
+        async with _kafka(settings) as kafka, roles.store(settings) as store:
+            view = View()
+            follower = Follower(
+                kafka=kafka,
+                partitions=settings.partitions,
+                view=view,
+                now_ms=now_ms,
+                on_updates=_untold,
+            )
+            backend = Backend(
+                view=view,
+                store=store,
+                following=follower,
+                now_ms=now_ms,
+                cursor_key=cursor_key(settings.data_dir, settings.cursor_key.get_secret_value()),
+            )
+            listening.announce(bound.getsockname()[1])
+            await _run(settings, backend, follower, bound)
+
+
+async def _run(
+    settings: Settings, backend: Backend, follower: Follower, bound: socket.socket
+) -> None:
+    edge = with_edge(
+        new_app(backend),
+        per_minute=settings.rate_per_minute,
+        origins=frozenset(settings.origins),
+        clock=(backend.now_ms, time.perf_counter),
+    )
+    config = uvicorn.Config(
+        edge,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    watch = Watch(follower.kafka, backend.store, GROUPS, backend.surroundings)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_answer(_Server(config), bound))
+            tasks.create_task(watch.run())
+            tasks.create_task(_follow(backend, follower))
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
+
+
+async def _follow(backend: Backend, follower: Follower) -> None:
+    await _load(backend.view, backend.store)
+    backend.is_loaded = True
+    await follower.run()
+
+
+async def _load(view: View, store: CandleStore) -> None:
+    backoff = Backoff(cap_s=LONGEST_WAIT_S)
+    while True:
+        try:
+            await load_days(view, store)
+        except RetryableError as error:
+            wait_s = backoff.next_s(random.random)
+            logger.warning("store not read wait_s=%.2f reason=%s", wait_s, error)
+            await asyncio.sleep(wait_s)
+        else:
+            return
+
+
+async def _answer(server: "_Server", bound: socket.socket) -> None:
+    """Answer until cancelled, then finish what was asked."""
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await asyncio.wait({serving})
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to whoever runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
+def _untold(_updates: Sequence[Update]) -> None:
+    """Nobody listens yet."""
+
+
+@asynccontextmanager
+async def _kafka(settings: Settings) -> AsyncIterator[KafkaConfig]:
+    """Yield the configured Kafka, which need not answer now, or start the embedded one."""
+    config = settings.kafka_config()
+    if config is not None:
+        yield config
+        return
+    async with roles.kafka(settings) as (embedded, _):
+        yield embedded
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        bound = socket.create_server((host, port), backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"port {port} of {host}: {error.strerror}; choose another one") from error
+    with bound:
+        yield bound
