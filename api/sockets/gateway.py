@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -72,6 +72,18 @@ class Connection(ServerConnection):
             self.client.pump.on_writable(self.client.session)
 
 
+# For `serve`. The hub pings.
+OPTIONS: Final[dict[str, Any]] = {
+    "create_connection": Connection,
+    "backlog": BACKLOG,
+    "compression": None,
+    "ping_interval": None,
+    "write_limit": FULL_BYTES,
+    "close_timeout": CLOSE_S,
+    "server_header": None,
+}
+
+
 class Client:
     """The wire of one connection."""
 
@@ -128,16 +140,10 @@ async def serving(
             handle,
             address.host,
             address.port,
-            create_connection=Connection,
             process_request=_route,
             reuse_port=address.is_shared or None,
-            backlog=BACKLOG,
-            compression=None,
-            ping_interval=None,  # the hub pings
             max_size=pump.hub.directory.limits.message_bytes,
-            write_limit=FULL_BYTES,
-            close_timeout=CLOSE_S,
-            server_header=None,
+            **OPTIONS,
         )
     except OSError as error:
         raise ConfigError(f"port {address.port} of {address.host} is taken") from error
