@@ -2,8 +2,9 @@
 
 One hot record per market holds everything that changes, so it changes in one atomic write.
 Frozen windows have records of their own, written before the hot record that no longer holds
-them. Every record carries the generation of its writer: on recovery the highest (generation,
-offset) of a key wins, so a stale owner's late write does not.
+them. What is known of a chain comes last, after every market that has applied it. Every record
+carries the generation of its writer: on recovery the highest (generation, offset) of a key wins,
+so a stale owner's late write does not.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from chaintide.streams.records import Market
 Entry = tuple[bytes, bytes | None]
 _SEPARATOR = b"|"
 _OWNER_KEY = b"|owner"
+_CHAIN_KEY = b"|chain|"
 
 
 class Hot(msgspec.Struct, array_like=True, frozen=True):
@@ -39,11 +41,21 @@ class Cold(msgspec.Struct, array_like=True, frozen=True):
     window: msgspec.Raw
 
 
-_Record = TypeVar("_Record", Hot, Cold)
+class Mark(msgspec.Struct, array_like=True, frozen=True):
+    """What a partition knows of one chain: its follower's epoch and its last final block."""
+
+    generation: int = 0
+    offset: int = -1
+    epoch: int = 0
+    final: int = -1
+
+
+_Record = TypeVar("_Record", Hot, Cold, Mark)
 _encode = msgspec.json.Encoder().encode
 _hot = msgspec.json.Decoder(Hot)
 _generation = msgspec.json.Decoder(int)
 _cold = msgspec.json.Decoder(Cold)
+_mark = msgspec.json.Decoder(Mark)
 
 
 def entries(logic: CandleLogic, generation: int, offset: int) -> list[Entry]:
@@ -64,11 +76,17 @@ def owner(generation: int) -> Entry:
     return _OWNER_KEY, _encode(generation)
 
 
+def chain_entry(chain: str, mark: Mark) -> Entry:
+    """Return the record of what is known of ``chain``."""
+    return _CHAIN_KEY + chain.encode(), _encode(mark)
+
+
 class Recovery:
     """The changelog of one partition, read from its beginning."""
 
     def __init__(self) -> None:
         self.generation = 0
+        self.chains: dict[str, Mark] = {}
         self._hot: dict[Market, Hot] = {}
         self._cold: dict[Market, dict[tuple[int, int], Cold]] = {}
 
@@ -76,6 +94,11 @@ class Recovery:
         """Take in the next record."""
         if key == _OWNER_KEY and value is not None:
             self._see(_generation.decode(value))
+            return
+        if key.startswith(_CHAIN_KEY) and value is not None:
+            chain, mark = key[len(_CHAIN_KEY) :].decode(), _mark.decode(value)
+            self._see(mark.generation)
+            self.chains[chain] = _newer(self.chains.get(chain), mark)
             return
         name, _, place = key.partition(_SEPARATOR)
         market = Market(name.decode())

@@ -7,18 +7,20 @@ import msgspec
 from chaintide.agents.bars import rows
 from chaintide.agents.book import Book, Rules
 from chaintide.agents.candles import CandleLogic
-from chaintide.agents.changelog import Entry, Recovery, entries
+from chaintide.agents.changelog import Entry, Mark, Recovery, chain_entry, entries
 from chaintide.agents.shelf import Shelf
 from chaintide.streams import codec
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.records import (
     CandleBatch,
     DeadLetter,
+    Final,
     Gap,
     Heartbeat,
     Late,
     Market,
     TradeBatch,
+    Undo,
 )
 from chaintide.streams.topics import TRADES
 
@@ -57,6 +59,8 @@ class PartitionLogic:
         self._venues: dict[str, list[CandleLogic]] = {}
         self._changed: dict[Market, CandleLogic] = {}
         self._unsaved: dict[Market, CandleLogic] = {}
+        self._chains = dict(recovery.chains)
+        self._unsaved_chains: set[str] = set()
         for logic, offset in recovery.markets(rules):
             self._add(logic)
             self._applied[logic.market] = offset
@@ -82,6 +86,8 @@ class PartitionLogic:
                     self._on_heartbeat(record, message)
                 case Gap():
                     self._on_gap(record, message)
+                case Undo() | Final():
+                    self._on_chain(record, message)
         except BadRecordError as error:
             return [_dead_letter(message, error.reason, message.value)]
         return []
@@ -97,10 +103,12 @@ class PartitionLogic:
         if not len(batch):
             return refused
         logic = self._logic(batch.market)
-        if message.offset <= self._applied.get(batch.market, -1):
+        is_applied = message.offset <= self._applied.get(batch.market, -1)
+        if is_applied or (batch.block is not None and not self._is_wanted(batch, batch.block)):
             return refused
         self.trades += len(batch)
-        refused += [_late(late, logic, message) for late in logic.on_trades(batch)]
+        late = logic.on_trades(batch, batch.block)
+        refused += [_late(part, logic, message) for part in late]
         self._changed[batch.market] = self._unsaved[batch.market] = logic
         return refused
 
@@ -119,6 +127,31 @@ class PartitionLogic:
             logic = self._logic(gap.market)
             logic.on_gap(gap)
             self._changed[gap.market] = self._unsaved[gap.market] = logic
+
+    def _is_wanted(self, batch: TradeBatch, block: int) -> bool:
+        """Return whether trades of a chain come from its follower, and are not final yet."""
+        mark = self._chains.get(venue_of(batch.market), Mark())
+        return batch.epoch >= mark.epoch and block > mark.final
+
+    def _on_chain(self, news: Undo | Final, message: Input) -> None:
+        mark = self._chains.get(news.chain, Mark())
+        if news.epoch < mark.epoch:
+            return
+        for logic in self._venues.get(news.chain, ()):
+            if message.offset > self._applied.get(logic.market, -1):
+                waiting = len(logic.book.pending)
+                if isinstance(news, Undo):
+                    logic.undo(news.to_number)
+                else:
+                    logic.settle(news.number)
+                if len(logic.book.pending) != waiting:
+                    self._unsaved[logic.market] = logic
+                if logic.is_dirty:
+                    self._changed[logic.market] = self._unsaved[logic.market] = logic
+        final = max(mark.final, news.number) if isinstance(news, Final) else mark.final
+        if (news.epoch, final) != (mark.epoch, mark.final):
+            self._chains[news.chain] = Mark(self.generation, self.offset, news.epoch, final)
+            self._unsaved_chains.add(news.chain)
 
     def drain(self) -> list[CandleBatch]:
         """Return what changed since the last call, one record a market."""
@@ -143,6 +176,9 @@ class PartitionLogic:
         for market, logic in unsaved.items():
             self._applied[market] = self.offset
             yield from entries(logic, self.generation, self.offset)
+        chains, self._unsaved_chains = self._unsaved_chains, set()
+        for chain in sorted(chains):
+            yield chain_entry(chain, self._chains[chain])
 
     def _logic(self, market: Market) -> CandleLogic:
         logic = self._markets.get(market)
@@ -154,8 +190,17 @@ class PartitionLogic:
 
     def _add(self, logic: CandleLogic) -> CandleLogic:
         self._markets[logic.market] = logic
-        self._venues.setdefault(logic.market.partition(":")[0], []).append(logic)
+        self._venues.setdefault(venue_of(logic.market), []).append(logic)
         return logic
+
+
+def venue_of(market: Market) -> str:
+    """Return where ``market`` trades; of a chain's markets that is the chain.
+
+    >>> venue_of(Market("kraken:BTC-USD"))
+    'kraken'
+    """
+    return market.partition(":")[0]
 
 
 def _dead_letter(message: Input, reason: str, value: bytes) -> DeadLetter:

@@ -16,11 +16,11 @@ from chaintide.streams.kafka import KafkaConfig
 
 _TIMEOUT_MS: Final = 10_000
 _POLL_S: Final = 0.05
-_WEEK_MS: Final = 7 * 24 * 3_600_000
+_DAY_MS: Final = 24 * 3_600_000
 _MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _POLICIES: Final = {
     # The broker's clock, not a producer's, says what is from the future.
-    "delete": {"retention.ms": str(_WEEK_MS), "message.timestamp.type": "LogAppendTime"},
+    "delete": {"message.timestamp.type": "LogAppendTime"},
     "compact": {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"},
 }
 
@@ -128,6 +128,7 @@ async def _create(admin: AIOKafkaAdminClient, partitions: int) -> None:
             topic_configs={
                 "cleanup.policy": topic.policy,
                 "max.message.bytes": str(_MAX_MESSAGE_BYTES),
+                **_retention(topic),
                 **_POLICIES[topic.policy],
             },
         )
@@ -137,6 +138,11 @@ async def _create(admin: AIOKafkaAdminClient, partitions: int) -> None:
     for name, code, message in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):
             raise ConfigError(f"topic {name} cannot be made: {for_code(code).__name__} {message}")
+
+
+def _retention(topic: topics.Topic) -> dict[str, str]:
+    is_deleted = topic.policy == "delete"
+    return {"retention.ms": str(topic.retention_days * _DAY_MS)} if is_deleted else {}
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, bootstrap: str) -> dict[str, int]:

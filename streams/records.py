@@ -40,7 +40,8 @@ class TradeBatch(msgspec.Struct, frozen=True, kw_only=True, tag="trades"):
 
     ``ids``, ``times_us``, ``prices`` and ``sizes`` have the same length as ``sides``, whose
     characters are ``b`` (taker bought), ``s`` (taker sold) or ``?``. Prices are integers at
-    ``price_scale``, sizes at ``size_scale``.
+    ``price_scale``, sizes at ``size_scale``. With a ``block`` they are from that block of a chain
+    and may be undone; ``epoch`` is then that of the chain's follower.
     """
 
     market: Market
@@ -53,6 +54,8 @@ class TradeBatch(msgspec.Struct, frozen=True, kw_only=True, tag="trades"):
     sides: str
     traders: list[str] | None = None
     ingest_time_ms: int = 0
+    block: int | None = None
+    epoch: int = 0
     v: int = SCHEMA_VERSION
 
     def __len__(self) -> int:
@@ -83,7 +86,32 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap"):
     v: int = SCHEMA_VERSION
 
 
-TradeInput = TradeBatch | Heartbeat | Gap
+class Undo(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
+    """Nothing of ``chain`` above block ``to_number`` holds any more.
+
+    It says so of what was written before it; the follower writes it after a reorg and whenever it
+    starts, so it also repairs what a crash left half written. Of two ``epoch``s the lower belongs
+    to a follower that was replaced: what it still writes is ignored.
+    """
+
+    chain: str
+    to_number: int
+    epoch: int
+    v: int = SCHEMA_VERSION
+
+
+class Final(msgspec.Struct, frozen=True, kw_only=True, tag="final"):
+    """Block ``number`` of ``chain`` and everything below it will never be undone."""
+
+    chain: str
+    number: int
+    block_hash: str
+    time_ms: int
+    epoch: int
+    v: int = SCHEMA_VERSION
+
+
+TradeInput = TradeBatch | Heartbeat | Gap | Undo | Final
 TradeMessage = TradeInput | Trade
 
 

@@ -13,15 +13,19 @@ class Topic:
     name: str
     key: str
     policy: Literal["delete", "compact"] = "delete"
+    retention_days: int = 7
 
 
 TRADES = Topic("chaintide.trades.v1", key="market")
 CANDLES = Topic("chaintide.candles.v1", key="market")
 CANDLE_STATE = Topic("chaintide.candle-state.v1", key="market and bar", policy="compact")
+CHAIN = Topic("chaintide.chain.v1", key="chain and stream")
+# Longer than any chain takes to make a block final, and than anybody leaves a follower down.
+BLOCKS = Topic("chaintide.blocks.v1", key="chain", retention_days=90)
 TICKS = Topic("chaintide.ticks.v1", key="market")
 FEEDS = Topic("chaintide.feeds.v1", key="venue", policy="compact")
 LATE = Topic("chaintide.late.v1", key="market")
 DEAD_LETTERS = Topic("chaintide.dead-letters.v1", key="key of the record")
 
-ALL = (TRADES, CANDLES, CANDLE_STATE, TICKS, FEEDS, LATE, DEAD_LETTERS)
+ALL = (TRADES, CANDLES, CANDLE_STATE, CHAIN, BLOCKS, TICKS, FEEDS, LATE, DEAD_LETTERS)
 DEFAULT_PARTITIONS = 12

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from chaintide.api.settings import Settings
 from chaintide.streams import codec, topics
+from chaintide.streams.chain.records import BlockMessage, ChainMessage
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.records import CandleBatch, DeadLetter, FeedReport, Late
 
@@ -21,6 +22,8 @@ DECODERS = {
     topics.TRADES.name: codec.decode_trades,
     topics.CANDLES.name: msgspec.json.Decoder(CandleBatch).decode,
     topics.CANDLE_STATE.name: msgspec.json.Decoder(tuple[int, int, list[msgspec.Raw]]).decode,
+    topics.CHAIN.name: msgspec.json.Decoder(ChainMessage).decode,
+    topics.BLOCKS.name: msgspec.json.Decoder(BlockMessage).decode,
     topics.TICKS.name: msgspec.json.Decoder(PriceTick | Trending).decode,
     topics.FEEDS.name: msgspec.json.Decoder(FeedReport).decode,
     topics.LATE.name: msgspec.json.Decoder(Late).decode,

@@ -34,6 +34,8 @@ async def test_topics_are_made_once_as_the_table_says(kafka):
     trades = await configs_of(kafka, topics.TRADES.name)
     assert (state["cleanup.policy"], state["min.cleanable.dirty.ratio"]) == ("compact", "0.1")
     assert (trades["cleanup.policy"], trades["retention.ms"]) == ("delete", "604800000")
+    blocks = await configs_of(kafka, topics.BLOCKS.name)
+    assert blocks["retention.ms"] == str(90 * 86_400_000)
     assert trades["max.message.bytes"] == "8388608"
 
 

@@ -9,18 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintide.streams import codec
+from chaintide.streams.chain.records import BlockEnd, ChainLog, Head, Owner
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.records import (
     Candle,
     CandleBatch,
     DeadLetter,
     FeedReport,
+    Final,
     Gap,
     Heartbeat,
     Late,
     Market,
     Trade,
     TradeBatch,
+    Undo,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "messages.jsonl"
@@ -83,6 +86,50 @@ RECORDS = [
         refusals=0,
         gaps=1,
         last_error="frozen",
+    ),
+    ChainLog(
+        chain="local",
+        number=7,
+        block_hash="0x07",
+        time_ms=1762795457000,
+        log_index=3,
+        tx_hash="0x70",
+        tx_index=1,
+        address="0xaa",
+        stream="0x01",
+        event="Swap",
+        args={"user": "0xbb", "tokenAmount": "-1000000000000000000", "fee": "3"},
+        epoch=2,
+    ),
+    ChainLog(
+        chain="local",
+        number=7,
+        block_hash="0x07",
+        time_ms=1762795457000,
+        log_index=4,
+        tx_hash="0x70",
+        tx_index=1,
+        address="0xaa",
+        stream="0xaa",
+        event=None,
+        topics=["0xcc"],
+        data="0xdd",
+        note="unknown event",
+        epoch=2,
+    ),
+    Head(chain="local", number=7, block_hash="0x07", time_ms=1762795457000, epoch=2),
+    Undo(chain="local", to_number=6, epoch=2),
+    Final(chain="local", number=3, block_hash="0x03", time_ms=1762795453000, epoch=2),
+    Owner(chain="local", epoch=2, writer="5f3a"),
+    BlockEnd(
+        chain="local",
+        number=7,
+        block_hash="0x07",
+        parent_hash="0x06",
+        time_ms=1762795457000,
+        logs=5,
+        children={"0xee": "pool"},
+        epoch=2,
     ),
 ]
 

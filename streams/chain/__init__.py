@@ -1,0 +1,1 @@
+"""What happens on EVM chains, followed exactly: reorgs, crashes and lying nodes included."""
