@@ -1,0 +1,251 @@
+// The chart: candles, volume, and the legend of the candle under the cursor.
+
+import * as format from "./format.js";
+import { missingBefore } from "./series.js";
+import { color } from "./theme.js";
+
+const RIGHT_BARS = 6;
+const [NARROWEST, WIDEST] = [7, 16];
+const MARK_MS = 4_000;
+const VOLUME_SHARE = 0.18;
+
+/** Return how a candle looks: hollow if incomplete, grey if quiet, highlighted if just corrected. */
+function look(candle, isFresh) {
+  const isUp = Number(candle.close) >= Number(candle.open);
+  let tint = color(isUp ? "up" : "down");
+  if (candle.fill === "carry") tint = color("quiet");
+  if (isFresh) tint = color("mark");
+  const body = candle.complete || isFresh ? tint : color("panel");
+  return { color: body, borderColor: tint, wickColor: tint };
+}
+
+function bar(candle, isFresh) {
+  const [open, high, low, close] = [candle.open, candle.high, candle.low, candle.close].map(Number);
+  const time = candle.open_time_ms / 1000;
+  return { time, open, high, low, close, ...look(candle, isFresh) };
+}
+
+function column(candle) {
+  const isUp = Number(candle.close) >= Number(candle.open);
+  const tint = color(isUp ? "up-soft" : "down-soft");
+  return { time: candle.open_time_ms / 1000, value: Number(candle.volume), color: tint };
+}
+
+/** Draws one series at a time; `onOlder` is called when older candles come into view. */
+export class Chart {
+  #lib;
+  #chart;
+  #prices;
+  #volumes;
+  #marks;
+  #legend;
+  #series = null;
+  #places = 2;
+  #fresh = new Map(); // corrected a moment ago: open time -> timer
+  #hovered = null;
+  #isFitted = false;
+  #box;
+  onOlder = () => {};
+
+  constructor(lib, box, legend) {
+    this.#lib = lib;
+    this.#legend = legend;
+    this.#box = box;
+    this.#chart = lib.createChart(box, {
+      autoSize: true,
+      layout: { attributionLogo: false, fontFamily: getComputedStyle(document.body).fontFamily },
+      crosshair: { mode: lib.CrosshairMode.Normal },
+      timeScale: { timeVisible: true, secondsVisible: false, rightOffset: RIGHT_BARS },
+      localization: { locale: "en", timeFormatter: (time) => `${format.minute(time * 1000)} UTC` },
+    });
+    this.#prices = this.#chart.addSeries(lib.CandlestickSeries, { priceLineVisible: true });
+    this.#volumes = this.#chart.addSeries(lib.HistogramSeries, {
+      priceScaleId: "",
+      priceFormat: { type: "volume" },
+      priceLineVisible: false,
+      lastValueVisible: false,
+    });
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 1 - VOLUME_SHARE, bottom: 0 } });
+    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: VOLUME_SHARE + 0.04 } });
+    this.#marks = lib.createSeriesMarkers(this.#prices, []);
+    this.#chart.subscribeCrosshairMove((event) => this.#onCursor(event));
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range !== null && range.from < 20 && this.#series?.size) this.onOlder();
+    });
+    this.dress();
+  }
+
+  /** Take over the colours of the theme. */
+  dress() {
+    const line = { color: color("grid") };
+    this.#chart.applyOptions({
+      layout: { background: { color: color("panel") }, textColor: color("muted") },
+      grid: { vertLines: line, horzLines: line },
+      rightPriceScale: { borderColor: color("line") },
+      timeScale: { borderColor: color("line") },
+    });
+    if (this.#series) this.#redraw();
+  }
+
+  /** Show another series, whose prices have `places` after the point. */
+  show(series, places) {
+    this.#series = series;
+    this.#hovered = null;
+    for (const timer of this.#fresh.values()) clearTimeout(timer);
+    this.#fresh.clear();
+    this.setPlaces(places);
+    this.refill();
+    this.#isFitted = false;
+    this.#fit();
+    this.#prices.priceScale().applyOptions({ autoScale: true });
+  }
+
+  /** Show so many places after the point of a price. */
+  setPlaces(places) {
+    this.#places = places;
+    const shown = Math.min(places, 12);
+    const formatter = (value) => format.price(value.toFixed(shown), shown);
+    this.#prices.applyOptions({
+      priceFormat: { type: "custom", formatter, minMove: 10 ** -shown },
+    });
+  }
+
+  /** Draw every candle, keeping the eye where it is when older ones have come. */
+  refill() {
+    this.#redraw();
+    this.#fit();
+    this.#write();
+  }
+
+  /** Draw what `put` of the series said of `candle`. */
+  update(candle, outcome) {
+    const isLast = candle === this.#series.newest;
+    const before = this.#series.all().at(-2);
+    if (outcome === "corrected") this.#flash(candle);
+    const leavesHole = isLast && missingBefore(candle, before, this.#series.widthMs).length > 0;
+    if (outcome === "new" && (!isLast || leavesHole)) this.#redraw();
+    else this.#draw(candle, !isLast);
+    this.#write();
+  }
+
+  /** Return the bar that is drawn at `openMs`. */
+  drawn(openMs) {
+    return this.#prices.data().find((item) => item.time === openMs / 1000 && "open" in item) ?? null;
+  }
+
+  /** Return how many candles are drawn. */
+  get count() {
+    return this.#prices.data().filter((item) => "open" in item).length;
+  }
+
+  /** Scroll by `bars`; 0 goes to the newest. */
+  scroll(bars) {
+    const scale = this.#chart.timeScale();
+    if (bars === 0) scale.scrollToRealTime();
+    else scale.scrollToPosition(scale.scrollPosition() + bars, false);
+  }
+
+  /** Show more or fewer candles. */
+  zoom(factor) {
+    const scale = this.#chart.timeScale();
+    const spacing = scale.options().barSpacing * factor;
+    scale.applyOptions({ barSpacing: Math.min(60, Math.max(1, spacing)) });
+  }
+
+  /** Make few candles wide, once there are any. */
+  #fit() {
+    if (this.#isFitted || !this.#series.size) return;
+    this.#isFitted = true;
+    const scale = this.#chart.timeScale();
+    const room = this.#box.clientWidth / (this.#series.size + RIGHT_BARS);
+    scale.applyOptions({ barSpacing: Math.min(WIDEST, Math.max(NARROWEST, room)) });
+    scale.scrollToPosition(RIGHT_BARS, false);
+  }
+
+  #draw(candle, isInside) {
+    this.#prices.update(bar(candle, this.#fresh.has(candle.open_time_ms)), isInside);
+    this.#volumes.update(column(candle), isInside);
+  }
+
+  #redraw() {
+    const [prices, volumes] = [[], []];
+    let previous;
+    for (const candle of this.#series.all()) {
+      for (const openMs of missingBefore(candle, previous, this.#series.widthMs)) {
+        prices.push({ time: openMs / 1000 });
+      }
+      prices.push(bar(candle, this.#fresh.has(candle.open_time_ms)));
+      volumes.push(column(candle));
+      previous = candle;
+    }
+    this.#prices.setData(prices);
+    this.#volumes.setData(volumes);
+  }
+
+  /** Mark a corrected candle for a moment. */
+  #flash(candle) {
+    const openMs = candle.open_time_ms;
+    clearTimeout(this.#fresh.get(openMs));
+    const end = () => {
+      this.#fresh.delete(openMs);
+      this.#mark();
+      const now = this.#series.at(openMs);
+      if (now) this.#draw(now, now !== this.#series.newest);
+    };
+    this.#fresh.set(openMs, setTimeout(end, MARK_MS));
+    this.#mark();
+  }
+
+  #mark() {
+    const opens = [...this.#fresh.keys()].sort((a, b) => a - b);
+    this.#marks.setMarkers(
+      opens.map((openMs) => ({
+        time: openMs / 1000,
+        position: "aboveBar",
+        shape: "arrowDown",
+        color: color("mark"),
+        text: "corrected",
+      })),
+    );
+  }
+
+  #onCursor(event) {
+    this.#hovered = event.time === undefined ? null : event.time * 1000;
+    this.#write();
+  }
+
+  #write() {
+    const candle = this.#series.at(this.#hovered) ?? this.#series.newest;
+    this.#legend(candle, this.#places);
+  }
+}
+
+/** Return a function that writes a candle into the elements `data-field` below `box`. */
+export function legend(box) {
+  const fields = new Map([...box.querySelectorAll("[data-field]")].map((e) => [e.dataset.field, e]));
+  return (candle, places) => {
+    box.hidden = candle === undefined;
+    if (candle === undefined) return;
+    const texts = {
+      time: format.minute(candle.open_time_ms),
+      open: format.price(candle.open, places),
+      high: format.price(candle.high, places),
+      low: format.price(candle.low, places),
+      close: format.price(candle.close, places),
+      volume: format.quantity(candle.volume),
+      trades: candle.trades.toLocaleString("en"),
+      status: status(candle),
+      revision: String(candle.revision),
+    };
+    box.dataset.direction = Number(candle.close) >= Number(candle.open) ? "up" : "down";
+    for (const [name, text] of Object.entries(texts)) fields.get(name).textContent = text;
+  };
+}
+
+function status(candle) {
+  const words = [candle.status];
+  if (candle.status === "corrected" && candle.reason) words[0] += ` (${candle.reason})`;
+  if (candle.fill === "carry") words.push("quiet");
+  if (!candle.complete) words.push("incomplete");
+  return words.join(", ");
+}

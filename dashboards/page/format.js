@@ -1,0 +1,58 @@
+// Numbers and times as people read them. Knows no DOM.
+
+/** Return an exact decimal with `places` after its point: price("110124", 1) is "110,124.0". */
+export function price(text, places) {
+  if (text === null || text === undefined) return "–";
+  const [whole, rest = ""] = text.split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  const decimals = rest.padEnd(places, "0");
+  return decimals ? `${grouped}.${decimals}` : grouped;
+}
+
+/** Return a quantity in few characters: quantity("81225.5") is "81.23K". */
+export function quantity(text) {
+  if (text === null || text === undefined) return "–";
+  const number = Number(text);
+  if (number !== 0 && Math.abs(number) < 0.0001) return number.toExponential(2);
+  const short = { notation: "compact", maximumSignificantDigits: 4 };
+  const long = { maximumFractionDigits: number < 1 ? 6 : 4 };
+  return new Intl.NumberFormat("en", number < 10_000 ? long : short).format(number);
+}
+
+/** Return a signed percentage: percent("0.1127") is "+0.11 %". */
+export function percent(text) {
+  if (text === null || text === undefined) return "–";
+  const rounded = Number(text).toFixed(2);
+  if (Number(rounded) === 0) return "0.00 %";
+  return `${Number(rounded) > 0 ? "+" : ""}${rounded.replace("-", "−")} %`;
+}
+
+/** Return a signed difference of prices: change("-12.5", 2) is "−12.50". */
+export function change(text, places) {
+  if (text === null || text === undefined) return "–";
+  if (text.startsWith("-")) return `−${price(text.slice(1), places)}`;
+  return `${Number(text) > 0 ? "+" : ""}${price(text, places)}`;
+}
+
+/** Return -1, 0 or 1: which way a number points. */
+export function direction(text) {
+  return Math.sign(Number(text ?? 0));
+}
+
+/** Return UTC as `2025-11-01 09:45`. */
+export function minute(timeMs) {
+  return new Date(timeMs).toISOString().slice(0, 16).replace("T", " ");
+}
+
+/** Return UTC as `09:45:05`. */
+export function second(timeMs) {
+  return new Date(timeMs).toISOString().slice(11, 19);
+}
+
+/** Return a span of time in words: span(61_000) is "1 min". */
+export function span(ms) {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${Math.round(ms / 1_000)} s`;
+  if (ms < 5_400_000) return `${Math.round(ms / 60_000)} min`;
+  return `${Math.round(ms / 3_600_000)} h`;
+}
