@@ -115,12 +115,13 @@ class Serving(RuleBasedStateMachine):
     @initialize(
         which=st.tuples(PROCESSES, PROCESSES, PROCESSES),
         policies=st.lists(st.sampled_from(["latest", "buffer"]), min_size=3, max_size=3),
+        max_hz=st.sampled_from([None, 4]),
     )
-    def start(self, which, policies):
+    def start(self, which, policies, max_hz):
         keys = [(channel, key) for key in range(4) for channel in CHANNELS]
         self.write(keys + keys, 0, 1, is_correction=False, read=(14, 16))
         for client, (process, policy) in enumerate(zip(which, policies, strict=True)):
-            how = (policy, None, 2, 0)
+            how = (policy, max_hz, 2, 0)
             self.connect((client, process), how, "no", is_short=False, between=0)
 
     # -- the log and its readers
@@ -299,6 +300,8 @@ class Serving(RuleBasedStateMachine):
         if result["recovered"]:
             due = [u for u in self.log if u.channel == channel and u.published_ms >= since_ms]
             assert all(u.seq > result["seq"] for u in due)
+            early = [u.seq for u in process.published[channel] if u.published_ms < since_ms]
+            assert result["seq"] >= max(early, default=0), "nothing else is sent again"
             assert process.floor(channel) is None or result["seq"] >= process.floor(channel)
             assert len(effects) == 1
         else:
