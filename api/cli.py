@@ -132,7 +132,7 @@ def serve(
     data_dir: DataDir = None,
     port: Annotated[int, typer.Option(help="Where to listen; 0: any.")] = 8321,
 ) -> None:
-    """Answer over REST: candles, trades, tickers, health."""
+    """Serve the page, REST and WebSocket: candles, trades, tickers, health."""
     settings = _settings(data_dir)
     # A second that no other role has to wait for.
     from chaintide.api import logs  # noqa: PLC0415

@@ -108,6 +108,7 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
     """Run everything and show the markets."""
     console = Console()
     port = _free(plan.http_port)
+    console.print(f"page http://127.0.0.1:{port}/")
     async with running(settings, plan.workers, console.print) as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
         if plan.demo:

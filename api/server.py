@@ -1,4 +1,4 @@
-"""The shell of ``chaintide serve``: the state, what feeds it, and the HTTP server around it."""
+"""The shell of ``chaintide serve``: the state, what feeds it, and the server around it."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 
 from chaintide.api import roles
+from chaintide.api.broadcast import Broadcast
 from chaintide.api.follower import Follower
 from chaintide.api.keys import cursor_key
 from chaintide.api.live.update import Update
@@ -20,8 +21,10 @@ from chaintide.api.loading import load_days
 from chaintide.api.rest.app import new_app, with_edge
 from chaintide.api.rest.backend import Backend
 from chaintide.api.settings import Settings
+from chaintide.api.sockets import asgi
 from chaintide.api.state.view import View
 from chaintide.api.watch import Watch
+from chaintide.dashboards.site import Site
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.streams.errors import ConfigError, RetryableError
 from chaintide.streams.feeds.backoff import Backoff
@@ -61,7 +64,7 @@ async def serve(settings: Settings, listening: Listening, now_ms: Callable[[], i
                 partitions=settings.partitions,
                 view=view,
                 now_ms=now_ms,
-                on_updates=_untold,
+                on_updates=_to_nobody,
             )
             backend = Backend(
                 view=view,
@@ -77,8 +80,14 @@ async def serve(settings: Settings, listening: Listening, now_ms: Callable[[], i
 async def _run(
     settings: Settings, backend: Backend, follower: Follower, bound: socket.socket
 ) -> None:
+    broadcast = Broadcast(backend.reader, backend.now_ms, settings.origins)
+    follower.on_updates = broadcast.publish
+    site = Site()
+    app = new_app(backend)
+    broadcast.mount(app)
+    app.include_router(site.router)
     edge = with_edge(
-        new_app(backend),
+        app,
         per_minute=settings.rate_per_minute,
         origins=frozenset(settings.origins),
         clock=(backend.now_ms, time.perf_counter),
@@ -90,13 +99,16 @@ async def _run(
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        **asgi.UVICORN,
     )
     watch = Watch(follower.kafka, backend.store, GROUPS, backend.surroundings)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_answer(_Server(config), bound))
+            tasks.create_task(_answer(_Server(config), bound, broadcast))
             tasks.create_task(watch.run())
+            tasks.create_task(site.bring_library())
             tasks.create_task(_follow(backend, follower))
+            tasks.create_task(broadcast.run(follower))
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
 
@@ -120,12 +132,13 @@ async def _load(view: View, store: CandleStore) -> None:
             return
 
 
-async def _answer(server: "_Server", bound: socket.socket) -> None:
+async def _answer(server: "_Server", bound: socket.socket, broadcast: Broadcast) -> None:
     """Answer until cancelled, then finish what was asked."""
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         await asyncio.shield(serving)
     finally:
+        await broadcast.drain()
         server.should_exit = True
         await asyncio.wait({serving})
 
@@ -139,8 +152,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _untold(_updates: Sequence[Update]) -> None:
-    """Nobody listens yet."""
+def _to_nobody(_updates: Sequence[Update]) -> None:
+    """Do nothing: there are no clients yet."""
 
 
 @asynccontextmanager

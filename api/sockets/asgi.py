@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
 
@@ -16,7 +16,7 @@ from chaintide.api.sockets.pump import Pump
 CLOSE_S: Final = 5.0
 AsgiPump = Pump[str]
 # For uvicorn: it pings, with the times of the hub's own pulse, and bounds what comes in.
-UVICORN: Final = {
+UVICORN: Final[dict[str, Any]] = {
     "ws": "websockets-sansio",
     "ws_ping_interval": PING_MS / 1000,
     "ws_ping_timeout": PONG_MS / 1000,

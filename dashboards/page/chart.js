@@ -6,6 +6,7 @@ import { color } from "./theme.js";
 
 const RIGHT_BARS = 6;
 const [NARROWEST, WIDEST] = [7, 16];
+const NARROW_PX = 600;
 const MARK_MS = 4_000;
 const VOLUME_SHARE = 0.18;
 
@@ -66,7 +67,7 @@ export class Chart {
       lastValueVisible: false,
     });
     this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 1 - VOLUME_SHARE, bottom: 0 } });
-    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: VOLUME_SHARE + 0.04 } });
+    this.#prices.priceScale().applyOptions({ scaleMargins: { top: box.clientWidth < NARROW_PX ? 0.2 : 0.12, bottom: VOLUME_SHARE + 0.04 } });
     this.#marks = lib.createSeriesMarkers(this.#prices, []);
     this.#chart.subscribeCrosshairMove((event) => this.#onCursor(event));
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
@@ -159,7 +160,7 @@ export class Chart {
     const scale = this.#chart.timeScale();
     const room = this.#box.clientWidth / (this.#series.size + RIGHT_BARS);
     scale.applyOptions({ barSpacing: Math.min(WIDEST, Math.max(NARROWEST, room)) });
-    scale.scrollToPosition(RIGHT_BARS, false);
+    scale.scrollToPosition(this.#box.clientWidth < NARROW_PX ? 2 : RIGHT_BARS, false);
   }
 
   #draw(candle, isInside) {
