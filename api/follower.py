@@ -29,7 +29,7 @@ LOOK_BACK_MS: Final[dict[str, int | None]] = {
     FEEDS.name: None,  # compacted: from its beginning
 }
 POLL_MS: Final = 200
-POLL_RECORDS: Final = 500
+POLL_RECORDS: Final = 200  # requests wait while they are applied
 EPOCH_EVERY_S: Final = 30.0
 LONGEST_WAIT_S: Final = 10.0
 

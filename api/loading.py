@@ -45,6 +45,9 @@ class CandleReader:
     _loaded: dict[tuple[Market, Interval], float] = field(
         default_factory=dict[tuple[Market, Interval], float]
     )
+    _loading: dict[tuple[Market, Interval], "asyncio.Task[None]"] = field(
+        default_factory=dict[tuple[Market, Interval], "asyncio.Task[None]"]
+    )
 
     async def candles(
         self,
@@ -74,10 +77,21 @@ class CandleReader:
         return found[:limit] if start_ms is not None else found[max(0, len(found) - limit) :]
 
     async def load(self, market: Market, interval: Interval) -> None:
-        """Bring the newest 1,000 candles of a series into the view, unless they just were."""
+        """Bring the newest 1,000 candles of a series into the view, unless they just were.
+
+        Whoever asks meanwhile waits for the same query.
+        """
         key = (market, interval)
         if self._is_fresh(key):
             return
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.create_task(self._load(market, interval))
+            loading.add_done_callback(lambda _: self._loading.pop(key, None))
+        await asyncio.shield(loading)
+
+    async def _load(self, market: Market, interval: Interval) -> None:
+        key = (market, interval)
         stored = await self.store.candles(market, interval, limit=MAX_LOADED)
         self.view.overlay.load(key, stored, is_whole=len(stored) < MAX_LOADED)
         if market in self.view.catalogue:

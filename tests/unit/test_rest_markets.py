@@ -1,5 +1,6 @@
 """The routes below /v1, through an ASGI client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from candles import MARKET, candle, gap
 from serving import NOW_MS, Served, serving
 
+from chaintide.sinks.candle_store import CandleStore
 from chaintide.sinks.memory import MemoryStore
 from chaintide.streams import codec, topics
 from chaintide.streams.errors import RetryableError
@@ -29,6 +31,19 @@ class DownStore(MemoryStore):
 
     async def candles(self, *_: Any, **__: Any) -> list[Candle]:
         raise RetryableError("down", retry_after_s=3)
+
+
+class CountingStore(MemoryStore):
+    """A store that counts what it is asked."""
+
+    def __init__(self, store: CandleStore) -> None:
+        super().__init__()
+        self._store = store
+        self.queries = 0
+
+    async def candles(self, *query: Any, **options: Any) -> list[Candle]:
+        self.queries += 1
+        return await self._store.candles(*query, **options)
 
 
 def minutes(body: dict[str, Any]) -> list[int]:
@@ -77,6 +92,14 @@ async def test_the_newest_candles_follow_the_topic_without_another_query(api: Se
     body = (await api.get("/v1/candles", market=MARKET, limit=3)).json()
     assert minutes(body) == [3, 4, 5]
     assert body["candles"][1]["trades"] == 7
+
+
+async def test_many_who_ask_at_once_cost_one_query(api: Served):
+    await api.stored(*(candle(minute) for minute in range(5)))
+    api.backend.reader.store = counting = CountingStore(api.store)
+    answers = await asyncio.gather(*[api.get("/v1/candles", market=MARKET) for _ in range(20)])
+    assert [minutes(answer.json()) for answer in answers] == [[0, 1, 2, 3, 4]] * 20
+    assert counting.queries == 1
 
 
 async def test_pages_hold_every_candle_once_forwards_and_backwards(api: Served):
