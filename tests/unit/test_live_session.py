@@ -133,6 +133,7 @@ def test_a_position_ahead_moves_nobody_else(hub: Hub, session: Session):
     hub.publish([update(6_000)])
     [frame] = hub.flush(now_ms=NOW_MS).frames
     assert frame.sessions == [other]
+    assert msgspec.json.decode(frame.data)["type"] == "update"
 
 
 def test_nobody_resumes_in_a_channel_whose_past_is_unknown(
