@@ -162,5 +162,7 @@ class Pump(Generic[T]):
             self._schedule()
 
     async def _loaded(self, session: Session, wanted: Load) -> None:
-        await self._load(wanted.channel, wanted.count)
-        self._carry_out(session, session.on_loaded(wanted.channel, now_ms=self._now_ms()))
+        try:
+            await self._load(wanted.channel, wanted.count)
+        finally:  # the answer must not wait for ever
+            self._carry_out(session, session.on_loaded(wanted.channel, now_ms=self._now_ms()))

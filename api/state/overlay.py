@@ -14,6 +14,15 @@ PLACES: Final = 1_000  # in one record
 Key = tuple[Market, Interval]
 
 
+def seq_of(offset: int, place: int = 0) -> int:
+    """Return the place in the log that channels count by; 0 is before all of it.
+
+    >>> seq_of(0), seq_of(41, 7)
+    (1000, 42007)
+    """
+    return (offset + 1) * PLACES + place
+
+
 class Overlay:
     """One series for each market and interval.
 
@@ -34,7 +43,7 @@ class Overlay:
         self._newest[batch.market] = version(batch)
         changed = []
         for place, candle in enumerate(batch.candles[:PLACES]):
-            seq = offset * PLACES + place
+            seq = seq_of(offset, place)
             series = self._used(batch.market, candle.interval)
             before = len(series)
             if series.put(candle):

@@ -8,7 +8,7 @@ import msgspec
 
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.catalogue import Catalogue
-from chaintide.api.state.overlay import PLACES, Overlay
+from chaintide.api.state.overlay import Overlay, seq_of
 from chaintide.api.state.tape import Tape, tape_trades
 from chaintide.api.state.ticker import Ticker, TickerFigures
 from chaintide.streams import codec, topics
@@ -36,7 +36,7 @@ class LogRecord:
         """Return the update that this record means as a whole."""
         return Update(
             channel=channel,
-            seq=self.offset * PLACES,
+            seq=seq_of(self.offset),
             key=key,
             type="update",
             event_ms=event_ms,

@@ -227,7 +227,7 @@ def test_an_overlay_is_bounded_and_a_stale_writer_changes_nothing(steps: Any):
             assert changed == []
             continue
         newest[form.market] = (generation, applied)
-        assert changed == [(offset * overlays.PLACES, form)]
+        assert changed == [(overlays.seq_of(offset), form)]
         total = sum(len(series) for series in overlay._series.values())
         assert total == overlay._total <= BOUND
 

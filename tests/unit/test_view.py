@@ -35,7 +35,7 @@ def trades(*ids: int, prices: list[int] | None = None) -> TradeBatch:
 def test_new_trades_are_one_update_and_the_snapshot():
     view = View()
     [update] = view.on_record(record(topics.TRADES, trades(2, 1), offset=7))
-    assert (update.channel, update.seq, update.event_ms) == (f"trades:{MARKET}", 7_000, 2_000)
+    assert (update.channel, update.seq, update.event_ms) == (f"trades:{MARKET}", 8_000, 2_000)
     told = json.loads(update.data)
     assert told[0] == {
         "trade_id": 1,
@@ -47,7 +47,7 @@ def test_new_trades_are_one_update_and_the_snapshot():
     assert view.on_record(record(topics.TRADES, trades(1, 2), offset=8)) == []
     snapshot = view.snapshot(update.channel, 10)
     assert snapshot is not None
-    assert (snapshot.seq, [json.loads(entry) for entry in snapshot.data]) == (7_000, told)
+    assert (snapshot.seq, [json.loads(entry) for entry in snapshot.data]) == (8_000, told)
 
 
 def test_impossible_trades_are_not_shown():
@@ -62,16 +62,16 @@ def test_each_changed_candle_is_an_update_and_the_ticker_follows():
     updates = view.on_record(record(topics.CANDLES, batch(*forms), offset=4))
     minutes, five = f"candles:{MARKET}:1m", f"candles:{MARKET}:5m"
     assert [(u.channel, u.seq, u.key, u.type) for u in updates] == [
-        (minutes, 4_000, 60_000, "update"),
-        (five, 4_001, 0, "update"),
-        (minutes, 4_002, 120_000, "correction"),
-        (f"ticker:{MARKET}", 4_002, "ticker", "update"),
+        (minutes, 5_000, 60_000, "update"),
+        (five, 5_001, 0, "update"),
+        (minutes, 5_002, 120_000, "correction"),
+        (f"ticker:{MARKET}", 5_002, "ticker", "update"),
     ]
     assert json.loads(updates[0].data) == json.loads(codec.encode(forms[0]))
     assert view.on_record(record(topics.CANDLES, batch(*forms), offset=5)) == [], "nothing new"
     snapshot = view.snapshot(minutes, 10)
     assert snapshot is not None
-    assert (snapshot.seq, len(snapshot.data), snapshot.is_short) == (4_002, 2, True)
+    assert (snapshot.seq, len(snapshot.data), snapshot.is_short) == (5_002, 2, True)
 
 
 def test_a_series_nothing_was_heard_of_may_be_in_a_store():
@@ -116,7 +116,7 @@ def test_a_feed_that_stops_reporting_is_not_alive_and_is_forgotten_after_a_day()
     view = View()
     report = FeedStatus("kraken", [MARKET], state="live").report(now_ms=1_000)
     [update] = view.on_record(record(topics.FEEDS, report, offset=9))
-    assert (update.channel, update.seq, update.key) == ("status", 9_000, "kraken")
+    assert (update.channel, update.seq, update.key) == ("status", 10_000, "kraken")
     feeds = view.catalogue.feeds
     assert [feed.is_alive for feed in feeds(now_ms=10_999)] == [True]
     assert [feed.is_alive for feed in feeds(now_ms=11_000)] == [False]
