@@ -186,6 +186,14 @@ def test_store_and_topic_together_say_the_newest_of_both(
     assert series.over(inside, start_ms, end_ms) == expected
 
 
+def test_a_higher_revision_is_newer_whatever_the_times():
+    series, stored = Series(), candle(0, revision=3, updated_ms=5)
+    series.put(candle(0, revision=2, updated_ms=9))
+    assert series.over([stored], None, None) == [stored]
+    series.put(candle(0, revision=3, updated_ms=5, status="final"))
+    assert series.over([stored], None, None)[0].status == "final"
+
+
 @given(
     st.lists(versions(30), max_size=60),
     st.integers(1, 12),
