@@ -35,6 +35,7 @@ bench: setup ## Every benchmark, one after the other
 
 $(SYNCED): pyproject.toml uv.lock | $(UV)
 	$(UV) sync --frozen --quiet --python .venv-tools/bin/python
+	$(BIN)/python -m chaintide.dashboards.assets  # says so if it cannot, and so does the page
 	touch $@
 
 # uv gets an environment of its own: it makes .venv hold exactly what is locked.

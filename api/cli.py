@@ -1,24 +1,20 @@
 """The command line: the outermost shell, where the clock is read."""
 
 import asyncio
-import logging
 import signal
 import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from chaintide.api import doctor as examination
 from chaintide.api import listing, machine, roles
 from chaintide.api.rest.queries import time_ms
-from chaintide.api.settings import Settings, read_settings
+from chaintide.api.terminal import err, out, run_until_told, settings_at
 from chaintide.sinks.runner import run_sink
-from chaintide.streams.errors import ChaintideError
 from chaintide.streams.feeds.ingest import ingest as run_feeds
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Market
@@ -32,12 +28,8 @@ app = typer.Typer(
         "Real-time streaming analytics: venue trades through Kafka and Faust into exact candles."
     ),
 )
+URL = "ws://127.0.0.1:8321/ws/v1"
 WIDE = 240  # columns: a number that wraps can be read, one that is cut cannot
-out = Console()
-err = Console(stderr=True)
-
-# These report what they then retry by themselves; what stays wrong is raised.
-QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Where the embedded Kafka and SQLite keep their data.")
@@ -68,17 +60,17 @@ def up(
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
 ) -> None:
     """Run everything on this machine and show the markets."""
-    settings = _settings(data_dir)
+    settings = settings_at(data_dir)
     if demo and data_dir is None:  # simulated trades are kept apart from real ones
         settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
     plan = machine.Plan(demo=demo, workers=workers, http_port=http_port, seconds=seconds)
-    _run(machine.up(settings, plan, now_ms))
+    run_until_told(machine.up(settings, plan, now_ms))
 
 
 @app.command()
 def ingest(*, data_dir: DataDir = None) -> None:
     """Read the configured venues into Kafka."""
-    settings = _settings(data_dir)
+    settings = settings_at(data_dir)
 
     async def run() -> None:
         async with roles.kafka(settings) as (kafka, _):
@@ -90,13 +82,13 @@ def ingest(*, data_dir: DataDir = None) -> None:
                 statuses={},
             )
 
-    _run(run())
+    run_until_told(run())
 
 
 @app.command()
 def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
     """Turn trades into candles; start as many as there are cores or machines."""
-    settings = _settings(data_dir)
+    settings = settings_at(data_dir)
     if (config := settings.kafka_config()) is not None:
         roles.work(settings, config, instance, now_ms=now_ms())
     else:
@@ -107,7 +99,7 @@ def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
 @app.command()
 def sink(*, data_dir: DataDir = None, instance: Instance = "s1") -> None:
     """Store candles in InfluxDB or SQLite."""
-    settings = _settings(data_dir)
+    settings = settings_at(data_dir)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -123,7 +115,7 @@ def sink(*, data_dir: DataDir = None, instance: Instance = "s1") -> None:
                 stop=stop,
             )
 
-    _run(run())
+    run_until_told(run())
 
 
 @app.command()
@@ -133,7 +125,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Where to listen; 0: any.")] = 8321,
 ) -> None:
     """Serve the page, REST and WebSocket: candles, trades, tickers, health."""
-    settings = _settings(data_dir)
+    settings = settings_at(data_dir)
     # A second that no other role has to wait for.
     from chaintide.api import logs  # noqa: PLC0415
     from chaintide.api import server as serving  # noqa: PLC0415
@@ -142,7 +134,27 @@ def serve(
         logs.log_as_json(settings.log_level)
         out.print(f"http://{settings.http_host}:{number}")
 
-    _run(serving.serve(settings, serving.Listening(port=port, announce=announce), now_ms))
+    run_until_told(serving.serve(settings, roles.Listening(port=port, announce=announce), now_ms))
+
+
+@app.command()
+def gateway(
+    *,
+    data_dir: DataDir = None,
+    port: Annotated[int, typer.Option(help="Where to listen, several together; 0: any.")] = 8322,
+) -> None:
+    """Serve WebSocket clients alone, ten thousand and more."""
+    settings = settings_at(data_dir)
+    from chaintide.api import gateway as gate  # noqa: PLC0415  as above
+    from chaintide.api import logs  # noqa: PLC0415
+
+    def announce(number: int) -> None:
+        logs.log_as_json(settings.log_level)
+        out.print(f"ws://{settings.http_host}:{number}/ws/v1")
+
+    run_until_told(
+        gate.run_gateway(settings, roles.Listening(port=port, announce=announce), now_ms)
+    )
 
 
 @app.command()
@@ -163,7 +175,7 @@ def simulate(
             draft.replace(port_file)
 
     settings = ExchangeSettings(seed=seed, rate=rate)
-    _run(server.run(settings, now_us=now_us, port=port, announce=announce))
+    run_until_told(server.run(settings, now_us=now_us, port=port, announce=announce))
 
 
 @app.command()
@@ -177,8 +189,10 @@ def replay(
     workers: Workers = 1,
 ) -> None:
     """Replay recorded trades (market,trade_id,time_us,price,size,side[,trader]) into the store."""
-    settings = _settings(data_dir)
-    result = _run(machine.replay(settings, files, speed=speed, workers=workers, now_ms=now_ms))
+    settings = settings_at(data_dir)
+    result = run_until_told(
+        machine.replay(settings, files, speed=speed, workers=workers, now_ms=now_ms)
+    )
     out.print(f"{result.trades} trades replayed")
     if result.refused:
         err.print(
@@ -203,7 +217,7 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
     end: Annotated[str | None, typer.Option(help="Open times before this one.")] = None,
 ) -> None:
     """Print the candles of a market from the store."""
-    settings = _settings(data_dir)
+    settings = settings_at(data_dir)
     start_ms, end_ms = _time(start), _time(end)
 
     async def run() -> int:
@@ -220,36 +234,29 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
             sys.stdout.write(listing.as_csv(found) if fmt == "csv" else listing.as_json(found))
         return 0
 
-    raise typer.Exit(_run(run()))
+    raise typer.Exit(run_until_told(run()))
 
 
 @app.command()
 def doctor(*, data_dir: DataDir = None) -> None:
     """Say what is configured and reachable, and what to do about the rest."""
-    settings = _settings(data_dir)
-    table = Table("", "what", "found", "what to do")
-    signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
-
-    async def run() -> bool:
-        is_fine = True
-        async for finding in examination.examine(settings):
-            advice = "" if finding.state == "ok" else finding.advice
-            table.add_row(signs[finding.state], finding.subject, finding.found, advice)
-            is_fine = is_fine and finding.state != "fault"
-        return is_fine
-
-    is_fine = _run(run())
+    settings = settings_at(data_dir)
+    table, is_fine = run_until_told(examination.table(settings))
     out.print(table)
     raise typer.Exit(0 if is_fine else 1)
 
 
-def _settings(data_dir: Path | None) -> Settings:
-    try:
-        settings = read_settings()
-    except ChaintideError as error:
-        err.print(f"[red]{error}[/]", soft_wrap=True)
-        raise typer.Exit(1) from error
-    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+@app.command()
+def watch(
+    market: Annotated[str, typer.Argument(help="venue:SYMBOL, as in kraken:BTC-USD.")],
+    *,
+    interval: Annotated[Interval, typer.Option(help="Length of a candle.")] = "1m",
+    url: Annotated[str, typer.Option(help="The WebSocket to listen to.")] = URL,
+) -> None:
+    """Show the newest candles of a market as they change."""
+    from chaintide.api import viewer  # noqa: PLC0415  only this command needs it
+
+    run_until_told(viewer.watch(url, market, interval, out))
 
 
 def _time(text: str | None) -> int | None:
@@ -258,30 +265,6 @@ def _time(text: str | None) -> int | None:
         return None if text is None else time_ms(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
-
-
-def _run(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  whatever ``main`` returns
-    """Run ``main``; SIGTERM ends it like Ctrl-C; our own errors become one line and status 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        return asyncio.run(_until_told(main))
-    except ChaintideError as error:
-        err.print(f"[red]{error}[/]", soft_wrap=True)
-        raise typer.Exit(1) from error
-    except asyncio.CancelledError:
-        err.print("stopped")
-        raise typer.Exit(0) from None
-
-
-async def _until_told(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-    """Run ``main`` in this task, which SIGTERM and Ctrl-C cancel."""
-    task = asyncio.current_task()
-    if task is not None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await main
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import aiohttp
 from aiokafka.errors import KafkaError
+from rich.table import Table
 
 from chaintide.api import roles
 from chaintide.api.settings import Settings
@@ -29,6 +30,18 @@ class Finding:
     state: Literal["ok", "warning", "fault"]
     found: str
     advice: str = ""
+
+
+async def table(settings: Settings) -> tuple[Table, bool]:
+    """Return all findings for a person, and whether none is a fault."""
+    rows = Table("", "what", "found", "what to do")
+    signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
+    is_fine = True
+    async for finding in examine(settings):
+        advice = "" if finding.state == "ok" else finding.advice
+        rows.add_row(signs[finding.state], finding.subject, finding.found, advice)
+        is_fine = is_fine and finding.state != "fault"
+    return rows, is_fine
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:

@@ -1,1 +1,1 @@
-"""Grafana dashboards and the live page."""
+"""The live page, and what it is served with."""

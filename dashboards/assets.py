@@ -102,3 +102,15 @@ def _reason(error: OSError | subprocess.SubprocessError) -> str:
     said = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
     lines = [line.removeprefix("npm error ") for line in said.splitlines() if line.strip()]
     return "; ".join(lines[:3]) if lines else str(error)
+
+
+def main() -> None:
+    """Fetch the library now, or print why not: the rest works without it."""
+    try:
+        chart_library()
+    except ConfigError as error:
+        Console(stderr=True).print(str(error), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
