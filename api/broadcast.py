@@ -3,9 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Final
-
-from fastapi import FastAPI
+from typing import Final, Generic, TypeVar
 
 from chaintide.api.follower import Follower
 from chaintide.api.live.channels import parse_channel
@@ -13,7 +11,6 @@ from chaintide.api.live.directory import Directory
 from chaintide.api.live.hub import Hub
 from chaintide.api.live.update import Update
 from chaintide.api.loading import CandleReader
-from chaintide.api.sockets import asgi
 from chaintide.api.sockets.admission import Admission
 from chaintide.api.sockets.pump import Pump
 from chaintide.streams.errors import RetryableError
@@ -22,9 +19,10 @@ from chaintide.streams.records import Market
 
 logger = logging.getLogger(__name__)
 DRAINED: Final = "shutdown"
+T = TypeVar("T")
 
 
-class Broadcast:
+class Broadcast(Generic[T]):
     """The hub of one serving process; it lets clients in once the log has been read.
 
     What is published before that becomes the past of its channels, so that clients of another
@@ -34,37 +32,35 @@ class Broadcast:
     def __init__(
         self,
         reader: CandleReader,
+        prepare: Callable[[bytes], T],
+        admission: Admission,
         now_ms: Callable[[], int],
-        origins: Sequence[str] = (),
     ) -> None:
         self._reader = reader
-        self._admission = Admission(origins=origins, is_open=False)
+        self.admission = admission
+        admission.is_open = False
         self._directory = Directory("", reader.view)
         hub = Hub(self._directory, jitter=random.random)
-        self._pump = Pump(hub, asgi.prepare, self._load, now_ms)
-
-    def mount(self, app: FastAPI) -> None:
-        """Add ``/ws/v1`` to ``app``."""
-        asgi.mount(app, self._pump, self._admission)
+        self.pump = Pump(hub, prepare, self._load, now_ms)
 
     def publish(self, updates: Sequence[Update]) -> None:
         """Send updates to whoever wants them."""
-        self._pump.publish(updates)
+        self.pump.publish(updates)
 
     async def run(self, follower: Follower) -> None:
         """Serve until cancelled, from when ``follower`` has caught up."""
         await follower.caught_up.wait()
         self._directory.epoch = follower.epoch
-        self._admission.is_open = True
+        self.admission.is_open = True
         try:
-            await self._pump.run()
+            await self.pump.run()
         finally:
-            self._admission.is_open = False
+            self.admission.is_open = False
 
     async def drain(self) -> None:
         """Tell every client to connect again later, and let it go."""
-        self._admission.is_open = False
-        await self._pump.drain(DRAINED)
+        self.admission.is_open = False
+        await self.pump.drain(DRAINED)
 
     async def _load(self, name: str, _count: int) -> None:
         channel = parse_channel(name)

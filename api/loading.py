@@ -1,6 +1,8 @@
 """What a serving process needs of a store: the last day of each market, and windows of series."""
 
 import asyncio
+import logging
+import random
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,11 +10,15 @@ from chaintide.api.state.series import MAX_LOADED
 from chaintide.api.state.ticker import MINUTES
 from chaintide.api.state.view import View
 from chaintide.sinks.candle_store import CandleStore
+from chaintide.streams.errors import RetryableError
+from chaintide.streams.feeds.backoff import Backoff
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Candle, Market
 
+logger = logging.getLogger(__name__)
 AT_ONCE: Final = 8
 FRESH_S: Final = 60.0
+LONGEST_WAIT_S: Final = 10.0
 BEGINNING_MS: Final = -(10**13)
 
 
@@ -30,6 +36,18 @@ async def load_days(view: View, store: CandleStore) -> None:
             view.load_day(market, [*first, *await store.candles(market, "1m", limit=MINUTES)])
 
     await asyncio.gather(*[load(market) for market in await store.markets()])
+
+
+async def load_patiently(view: View, store: CandleStore) -> None:
+    """Do the same as soon as the store answers."""
+    backoff = Backoff(cap_s=LONGEST_WAIT_S)
+    while True:
+        try:
+            return await load_days(view, store)
+        except RetryableError as error:
+            wait_s = backoff.next_s(random.random)
+            logger.warning("store not read wait_s=%.2f reason=%s", wait_s, error)
+            await asyncio.sleep(wait_s)
 
 
 @dataclass(slots=True)

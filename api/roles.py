@@ -1,8 +1,9 @@
 """What each role does with its settings: the store it opens, the broker it finds."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from chaintide.api.settings import Settings
 from chaintide.sinks.candle_store import CandleStore
@@ -16,6 +17,14 @@ from chaintide.streams.records import Market
 
 WORKERS_GROUP = "chaintide-candles"
 SINKS_GROUP = "chaintide-sink"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where to listen, 0 for any free port, and who is told of the port."""
+
+    port: int
+    announce: Callable[[int], None]
 
 
 @asynccontextmanager
@@ -36,6 +45,17 @@ async def kafka(settings: Settings) -> AsyncIterator[tuple[KafkaConfig, Embedded
     finally:
         if broker is not None:
             await broker.stop()
+
+
+@asynccontextmanager
+async def given_kafka(settings: Settings) -> AsyncIterator[KafkaConfig]:
+    """Yield the configured Kafka, which need not answer now, or start the embedded one."""
+    config = settings.kafka_config()
+    if config is not None:
+        yield config
+        return
+    async with kafka(settings) as (embedded, _):
+        yield embedded
 
 
 @asynccontextmanager

@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
@@ -17,18 +15,16 @@ from chaintide.api.broadcast import Broadcast
 from chaintide.api.follower import Follower
 from chaintide.api.keys import cursor_key
 from chaintide.api.live.update import Update
-from chaintide.api.loading import load_days
+from chaintide.api.loading import load_patiently
 from chaintide.api.rest.app import new_app, with_edge
 from chaintide.api.rest.backend import Backend
 from chaintide.api.settings import Settings
 from chaintide.api.sockets import asgi
+from chaintide.api.sockets.admission import Admission
 from chaintide.api.state.view import View
 from chaintide.api.watch import Watch
 from chaintide.dashboards.site import Site
-from chaintide.sinks.candle_store import CandleStore
-from chaintide.streams.errors import ConfigError, RetryableError
-from chaintide.streams.feeds.backoff import Backoff
-from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.errors import ConfigError
 from chaintide.streams.topics import CANDLES, TRADES
 
 logger = logging.getLogger(__name__)
@@ -41,15 +37,7 @@ GROUPS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
-    """Where to listen, 0 for any free port, and who is told of the port."""
-
-    port: int
-    announce: Callable[[int], None]
-
-
-async def serve(settings: Settings, listening: Listening, now_ms: Callable[[], int]) -> None:
+async def serve(settings: Settings, listening: roles.Listening, now_ms: Callable[[], int]) -> None:
     """Serve until cancelled; the server answers from the start, whatever else is down.
 
     Raises:
@@ -57,7 +45,7 @@ async def serve(settings: Settings, listening: Listening, now_ms: Callable[[], i
         FatalError: If the log was made anew.
     """
     with _bound(settings.http_host, listening.port) as bound:
-        async with _kafka(settings) as kafka, roles.store(settings) as store:
+        async with roles.given_kafka(settings) as kafka, roles.store(settings) as store:
             view = View()
             follower = Follower(
                 kafka=kafka,
@@ -80,11 +68,12 @@ async def serve(settings: Settings, listening: Listening, now_ms: Callable[[], i
 async def _run(
     settings: Settings, backend: Backend, follower: Follower, bound: socket.socket
 ) -> None:
-    broadcast = Broadcast(backend.reader, backend.now_ms, settings.origins)
+    admission = Admission(settings.origins, settings.connections_per_address)
+    broadcast = Broadcast(backend.reader, asgi.prepare, admission, backend.now_ms)
     follower.on_updates = broadcast.publish
     site = Site()
     app = new_app(backend)
-    broadcast.mount(app)
+    asgi.mount(app, broadcast.pump, admission)
     app.include_router(site.router)
     edge = with_edge(
         app,
@@ -114,25 +103,12 @@ async def _run(
 
 
 async def _follow(backend: Backend, follower: Follower) -> None:
-    await _load(backend.view, backend.store)
+    await load_patiently(backend.view, backend.store)
     backend.is_loaded = True
     await follower.run()
 
 
-async def _load(view: View, store: CandleStore) -> None:
-    backoff = Backoff(cap_s=LONGEST_WAIT_S)
-    while True:
-        try:
-            await load_days(view, store)
-        except RetryableError as error:
-            wait_s = backoff.next_s(random.random)
-            logger.warning("store not read wait_s=%.2f reason=%s", wait_s, error)
-            await asyncio.sleep(wait_s)
-        else:
-            return
-
-
-async def _answer(server: "_Server", bound: socket.socket, broadcast: Broadcast) -> None:
+async def _answer(server: "_Server", bound: socket.socket, broadcast: Broadcast[str]) -> None:
     """Answer until cancelled, then finish what was asked."""
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
@@ -154,17 +130,6 @@ class _Server(uvicorn.Server):
 
 def _to_nobody(_updates: Sequence[Update]) -> None:
     """Do nothing: there are no clients yet."""
-
-
-@asynccontextmanager
-async def _kafka(settings: Settings) -> AsyncIterator[KafkaConfig]:
-    """Yield the configured Kafka, which need not answer now, or start the embedded one."""
-    config = settings.kafka_config()
-    if config is not None:
-        yield config
-        return
-    async with roles.kafka(settings) as (embedded, _):
-        yield embedded
 
 
 @contextmanager

@@ -114,6 +114,9 @@ class Settings(BaseSettings):
         description="Origins whose pages may read the API, as in `https://charts.example`, "
         "separated by commas.",
     )
+    connections_per_address: int = Field(
+        default=20, ge=1, description="WebSocket connections that one address may have at a time."
+    )
     rate_per_minute: int = Field(
         default=1_200, ge=0, description="Requests a minute for each address; 0: no limit."
     )

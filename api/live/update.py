@@ -10,7 +10,7 @@ UpdateType = Literal["update", "correction"]
 class Update:
     """One change in one channel.
 
-    ``seq`` is its place in the log, ``(offset + 1) * 1000 + place in the record``: above 0, it rises
+    ``seq`` is its place in the log, ``(offset + 1) * 1000 + place in the record``: above 0, rising
     strictly within a channel and is the same in every process that reads the log. ``key`` is what
     conflation goes by: of two updates with one key the later says all that the earlier said (a
     candle's open time; the same key for all of a ticker). A ``correction`` changes what was

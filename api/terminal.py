@@ -1,0 +1,54 @@
+"""What every command shares: its settings, its way to run and to end, and where it prints."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from chaintide.api.settings import Settings, read_settings
+from chaintide.streams.errors import ChaintideError
+
+out = Console()
+err = Console(stderr=True)
+
+# These report what they then retry by themselves; what stays wrong is raised.
+QUIET = ("aiokafka.producer.sender", "aiokafka.consumer.group_coordinator", "aiokafka.cluster")
+
+
+def settings_at(data_dir: Path | None) -> Settings:
+    """Return the settings, with another data directory if one is given; end if one is wrong."""
+    try:
+        settings = read_settings()
+    except ChaintideError as error:
+        err.print(f"[red]{error}[/]", soft_wrap=True)
+        raise typer.Exit(1) from error
+    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+
+
+def run_until_told(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  whatever ``main`` returns
+    """Run ``main``; SIGTERM ends it like Ctrl-C; our own errors become one line and status 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(_until_told(main))
+    except ChaintideError as error:
+        err.print(f"[red]{error}[/]", soft_wrap=True)
+        raise typer.Exit(1) from error
+    except asyncio.CancelledError:
+        err.print("stopped")
+        raise typer.Exit(0) from None
+
+
+async def _until_told(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
+    """Run ``main`` in this task, which SIGTERM and Ctrl-C cancel."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await main
