@@ -196,7 +196,8 @@ abstract contract ConstantProductMarket is ReentrancyGuard {
     /// @notice Returns what `sell` would give now, and the fee already taken from it, in USDC.
     function quoteSell(bytes32 id, uint256 tokenIn) public view returns (uint256 usdcOut, uint256 fee) {
         Pool storage pool = _pool(id);
-        uint256 worth = _bounded(tokenIn) * pool.usdcReserve / (pool.tokenReserve + tokenIn);
+        uint256 sold = _bounded(tokenIn);
+        uint256 worth = sold * pool.usdcReserve / (pool.tokenReserve + sold);
         fee = Math.mulDiv(worth, FEE_BPS, BPS, Math.Rounding.Ceil);
         usdcOut = worth - fee;
         if (usdcOut == 0) revert NothingOut();
