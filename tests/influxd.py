@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -43,12 +44,15 @@ def find_or_build() -> Path:
         return binary
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         raise CannotBuildError(f"influxd {VERSION} cannot be built without {', '.join(missing)}")
-    with tempfile.TemporaryDirectory() as scratch:
-        built = _build(Path(scratch))
-        binary.parent.mkdir(parents=True, exist_ok=True)
-        arriving = binary.with_suffix(f".{os.getpid()}")
-        shutil.copy2(built, arriving)
-        arriving.replace(binary)
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with (binary.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in other processes wait for this build
+        if not binary.exists():
+            with tempfile.TemporaryDirectory() as scratch:
+                built = _build(Path(scratch))
+                arriving = binary.with_suffix(".new")
+                shutil.copy2(built, arriving)
+                arriving.replace(binary)
     return binary
 
 
