@@ -1,7 +1,7 @@
 """Ten thousand clients in one process: frames are made once and written to every transport."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-from websockets.protocol import Event, State
+from websockets.protocol import State
 
 from chaintide.api.live.effects import Close
 from chaintide.api.sockets.admission import Admission
@@ -20,6 +20,7 @@ from chaintide.streams.errors import ConfigError
 FULL_BYTES: Final = 1 << 16
 BACKLOG: Final = 4_096
 CLOSE_S: Final = 5.0
+PING: Final = b"\x89\x00"
 GatewayPump = Pump[bytes]
 
 
@@ -53,11 +54,25 @@ class Connection(ServerConnection):
 
     client: "Client | None" = None
 
-    def process_event(self, event: Event) -> None:
+    def data_received(self, data: bytes) -> None:
         """Take anything that comes for a sign of life."""
+        super().data_received(data)
         if self.client is not None:
             self.client.session.on_sign()
-        super().process_event(event)
+            if self.protocol.state is not State.OPEN:
+                self.client.end()
+
+    def eof_received(self) -> None:
+        """Let nothing more be written, as the protocol ends its side too."""
+        if self.client is not None:
+            self.client.end()
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let nothing more be written."""
+        if self.client is not None:
+            self.client.end()
+        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Leave a client alone that does not read."""
@@ -87,37 +102,35 @@ OPTIONS: Final[dict[str, Any]] = {
 class Client:
     """The wire of one connection."""
 
-    __slots__ = ("_closing", "_connection", "_protocol", "_transport", "pump", "session")
+    __slots__ = ("_closing", "_connection", "pump", "session", "write")
 
     def __init__(self, connection: Connection, pump: GatewayPump) -> None:
         self._connection = connection
-        self._protocol = connection.protocol
-        self._transport = connection.transport
         self._closing: asyncio.Task[None] | None = None
+        # Past the protocol, which has nothing to remember of a frame, until it is closed.
+        self.write: Callable[[bytes], object] = connection.transport.write
         self.pump = pump
         self.session = pump.join(self)
 
-    def write(self, frame: bytes) -> None:
-        """Write a frame past the protocol, which has nothing to remember of it."""
-        if self._protocol.state is State.OPEN:
-            self._transport.write(frame)
-
     def ping(self) -> None:
         """Write a ping; any frame answers it."""
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_ping(b"")
-            self._connection.send_data()
+        self.write(PING)
+
+    def end(self) -> None:
+        """Write nothing more: nothing follows a close frame."""
+        self.write = id  # takes anything and does nothing
 
     def close(self, close: Close) -> None:
         """Close with a code; cut the line of a client that does not take it."""
         self._closing = asyncio.create_task(self._close(close))
 
     async def _close(self, close: Close) -> None:
+        self.end()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._connection.close(close.code, close.reason)
         except TimeoutError:
-            self._transport.abort()
+            self._connection.transport.abort()
 
 
 @asynccontextmanager

@@ -10,13 +10,23 @@ from chaintide.api.live.session import Session
 from chaintide.api.live.update import Update
 
 TICK_S: Final = 1.0
-# Between two flushes: as long as the last one took four times over, within these.
-SHORTEST_S: Final = 0.01
-LONGEST_S: Final = 0.1
+# After a flush that took a time, nothing for four times as long: but for 10 ms at least, and
+# no longer than that the next one begins 100 ms after it.
+REST_S: Final = 0.01
+PERIOD_S: Final = 0.1
 REST: Final = 4
 GOODBYE_S: Final = 0.5
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+
+
+def rest_s(took_s: float) -> float:
+    """Return how long to join what is published before the next flush.
+
+    >>> rest_s(0.001), rest_s(0.005), rest_s(0.05), rest_s(0.12)
+    (0.01, 0.02, 0.05, 0.01)
+    """
+    return max(REST_S, min(REST * took_s, PERIOD_S - took_s))
 
 
 class Wire(Protocol[T_contra]):
@@ -25,7 +35,7 @@ class Wire(Protocol[T_contra]):
     The adapter keeps ``Session.is_writable`` true to whether the connection takes more.
     """
 
-    def write(self, frame: T_contra) -> None:
+    def write(self, frame: T_contra, /) -> object:
         """Write a frame that was prepared."""
         ...
 
@@ -135,7 +145,7 @@ class Pump(Generic[T]):
         for session, close in flush.closes:
             self._carry_out(session, [close])
         ended_s = time_s()
-        self._next_s = ended_s + min(LONGEST_S, max(SHORTEST_S, REST * (ended_s - began_s)))
+        self._next_s = ended_s + rest_s(ended_s - began_s)
         if self.hub.directory.waiting:
             self._schedule()
 
