@@ -78,7 +78,8 @@ async def test_a_candle_is_answered_with_all_its_fields_and_exact_numbers(api: S
 async def test_what_the_topic_says_goes_over_what_the_store_says(api: Served):
     await api.stored(candle(0), candle(1, status="open", revision=0, trades=3))
     api.told(candle(1, trades=9), candle(2, status="open", revision=0))
-    for query in ({}, {"start": 0}, {"end": 10 * MINUTE_MS}, {"start": MINUTE_MS, "limit": 2}):
+    ranges = ({"start": 0}, {"end": 10 * MINUTE_MS}, {"start": MINUTE_MS, "limit": 2})
+    for query in (*ranges, {}, *ranges):  # from the store, then from what was loaded of it
         rows = (await api.get("/v1/candles", market=MARKET, **query)).json()["candles"]
         assert [row["trades"] for row in rows][-2:] == [9, 3]
         assert [row["status"] for row in rows][-2:] == ["closed", "open"]
