@@ -1,6 +1,7 @@
 """What is committed is what the sources say, and has the events that others rely on."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,13 @@ def test_reading_the_artifacts_needs_neither_a_chain_nor_npm():
         "assert not {'chaintide.contracts.npm', 'eth_abi', 'web3'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_every_error_is_provoked_and_every_event_seen_by_name():
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    declared_names = {
+        name
+        for source in sources().values()
+        for name in re.findall(r"^    (?:error|event) (\w+)", source, re.MULTILINE)
+    }
+    assert {name for name in declared_names if f'"{name}"' not in tests} == set()

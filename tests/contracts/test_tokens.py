@@ -10,16 +10,21 @@ MAX_SUPPLY = 2**112 - 1
 ID = b"\x01" * 32
 
 
-@pytest.fixture(scope="module", params=[("Credential", "credentialId"), ("Persona", "personaId")])
+FACTORIES = [
+    ("CredentialTokenFactory", "CredentialTokenCreated", "credentialId"),
+    ("PersonaTokenFactory", "PersonaTokenCreated", "personaId"),
+]
+
+
+@pytest.fixture(scope="module", params=FACTORIES, ids=lambda names: names[0])
 def live(request):
-    kind, key = request.param
+    name, event, key = request.param
     with running_chain() as chain:
-        factory = chain.deploy(f"{kind}TokenFactory")
-        yield chain.remember(), factory, f"{kind}TokenCreated", key
+        yield chain.deploy(name), event, key, chain.remember()
 
 
 def test_a_token_belongs_to_its_creator_and_is_found_by_its_id(live):
-    chain, factory, event, key = live
+    factory, event, key, chain = live
     chain.rewind()
     found = (CREATOR, factory, "createToken", ID, "Welding Licence", "WELD", 10**24)
     address = chain.read(factory, "tokenOf", ID)
@@ -49,7 +54,7 @@ def act_with_token(chain, sender, factory, *call):
 
 
 def test_an_id_gets_one_token(live):
-    chain, factory, _event, _key = live
+    factory, _event, _key, chain = live
     chain.rewind()
     act_with_token(chain, CREATOR, factory, "createToken", ID, "One", "ONE", 1)
     token = chain.read(factory, "tokenOf", ID)
@@ -58,7 +63,7 @@ def test_an_id_gets_one_token(live):
 
 
 def test_an_empty_id_is_refused(live):
-    chain, factory, _event, _key = live
+    factory, _event, _key, chain = live
     with refused("EmptyId"):
         chain.act(CREATOR, factory, "createToken", bytes(32), "None", "NONE", 1)
 
@@ -69,7 +74,7 @@ def test_an_empty_id_is_refused(live):
     supply=st.sampled_from([0, 1, MAX_SUPPLY, MAX_SUPPLY + 1, 2**256 - 1]) | st.integers(0, 2**113),
 )
 def test_any_supply_is_made_in_full_or_refused(live, token_id, supply):
-    chain, factory, _event, _key = live
+    factory, _event, _key, chain = live
     chain.rewind()
     call = (CREATOR, factory, "createToken", token_id, "Any", "ANY", supply)
     if not 0 < supply <= MAX_SUPPLY:
