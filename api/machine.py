@@ -111,6 +111,7 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
     console.print(f"page http://127.0.0.1:{port}/")
     async with running(settings, plan.workers, console.print) as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
+        supervisor.add("serve", "serve", "--port", str(port))
         if plan.demo:
             ports = settings.data_dir / "logs" / "simulator.port"
             ports.unlink(missing_ok=True)
@@ -119,7 +120,6 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
             console.print(f"simulated exchange http://127.0.0.1:{exchange}, Kraken's protocol")
             supervisor.environment |= _demo_environment(exchange)
         supervisor.add("ingest", "ingest")
-        supervisor.add("serve", "serve", "--port", str(port))
         console.print(f"API http://127.0.0.1:{port}/v1/markets, is all well: /readyz")
         async with roles.store(settings) as store:
             with suppress(TimeoutError):

@@ -7,6 +7,7 @@ import { color } from "./theme.js";
 const RIGHT_BARS = 6;
 const [NARROWEST, WIDEST] = [7, 16];
 const NARROW_PX = 600;
+const NEAR_BARS = 20; // so near to the oldest candle older ones are asked for
 const MARK_MS = 4_000;
 const VOLUME_SHARE = 0.18;
 
@@ -70,9 +71,7 @@ export class Chart {
     this.#prices.priceScale().applyOptions({ scaleMargins: { top: box.clientWidth < NARROW_PX ? 0.2 : 0.12, bottom: VOLUME_SHARE + 0.04 } });
     this.#marks = lib.createSeriesMarkers(this.#prices, []);
     this.#chart.subscribeCrosshairMove((event) => this.#onCursor(event));
-    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (range !== null && range.from < 20 && this.#series?.size) this.onOlder();
-    });
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.#wantOlder());
     this.dress();
   }
 
@@ -116,6 +115,7 @@ export class Chart {
     this.#redraw();
     this.#fit();
     this.#write();
+    this.#wantOlder();
   }
 
   /** Draw what `put` of the series said of `candle`. */
@@ -151,6 +151,11 @@ export class Chart {
     const scale = this.#chart.timeScale();
     const spacing = scale.options().barSpacing * factor;
     scale.applyOptions({ barSpacing: Math.min(60, Math.max(1, spacing)) });
+  }
+
+  #wantOlder() {
+    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    if (range !== null && range.from < NEAR_BARS && this.#series?.size) this.onOlder();
   }
 
   /** Make few candles wide, once there are any. */
