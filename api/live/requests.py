@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+MAX_BRACKETS: Final = 800  # a request for 128 channels, each resumed, has 259
 Policy = Literal["latest", "buffer"]
 RequestId = (
     Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
@@ -137,15 +138,24 @@ def parse_request(data: str | bytes) -> Request | Refusal | None:
     >>> parse_request("{") is None
     True
     """
+    if _is_deep(data):
+        return None
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except msgspec.DecodeError:
         return None
     try:
         request: Request = msgspec.convert(value, Request)
     except msgspec.ValidationError as error:
         return _refusal(value, str(error))
     return request
+
+
+def _is_deep(data: str | bytes) -> bool:
+    """Whether brackets could be nested so deep that decoding them overflows the stack."""
+    if isinstance(data, str):
+        data = data.encode("utf-8", "replace")
+    return data.count(b"[") + data.count(b"{") > MAX_BRACKETS
 
 
 def _refusal(value: Any, reason: str) -> Refusal:  # noqa: ANN401 - any JSON
