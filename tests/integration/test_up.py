@@ -72,6 +72,13 @@ def test_the_demo_shows_candles_forming_says_how_it_is_and_ends_cleanly(
     assert looked_at == {"kafka", "store", "follower", "worker", "sink", "feed:kraken"}
     status, page = answer(f"{api}/v1/candles?market=kraken:BTC-USD&limit=1")
     assert (status, len(page["candles"])) == (200, 1)
+    watching = ("--url", f"{api.replace('http', 'ws')}/ws/v1")
+    unknown = subprocess.run(
+        chaintide("watch", "kraken:NO-USD", *watching), capture_output=True, text=True, check=False
+    )
+    assert unknown.returncode == 1
+    assert "no market kraken:NO-USD" in unknown.stderr
+    assert "kraken:BTC-USD, kraken:DOGE-USD" in unknown.stderr, "names those there are"
     demo.send_signal(signal.SIGINT)
     demo.communicate(timeout=60)
     assert demo.returncode == 0
