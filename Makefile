@@ -15,15 +15,16 @@ setup: $(SYNCED) ## Make .venv with everything that is locked; quick the second 
 run: setup ## The whole system on this machine, with a simulated exchange
 	$(BIN)/chaintide up --demo
 
+# Tests that wait for servers wait beside each other; those of one file share theirs.
 test: setup ## All tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## What a pull request must pass, in this order
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(MAKE) test
 
 fmt: setup ## Format, and fix what can be fixed
 	$(BIN)/ruff format .
