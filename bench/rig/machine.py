@@ -22,18 +22,26 @@ def leave_worker_core() -> None:
 def pinned(program: str, *arguments: str, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``bench/peers/<program>.py`` on the worker core alone; end it on the way out."""
     command = [sys.executable, str(BENCH / "peers" / f"{program}.py"), *arguments]
-    with (cwd / f"{program}.log").open("wb") as log:
+    with running(program, command, cwd=cwd) as child:
+        yield child
+
+
+@contextmanager
+def running(name: str, command: list[str], *, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``command`` on the worker core alone, its output in a file; end it on the way out."""
+    with (cwd / f"{name}.log").open("wb") as log:
         child = subprocess.Popen(
             ["taskset", "-c", str(WORKER_CORE), *command],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(BENCH)},
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
         )
         try:
             yield child
             if child.poll() is not None and child.returncode:
-                raise SystemExit((cwd / f"{program}.log").read_text())
+                raise SystemExit((cwd / f"{name}.log").read_text())
         finally:
             child.terminate()
             try:
