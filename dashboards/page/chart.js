@@ -100,6 +100,12 @@ export class Chart {
     this.#prices.priceScale().applyOptions({ autoScale: true });
   }
 
+  /** Show another form of the same series, without moving. */
+  replace(series) {
+    this.#series = series;
+    this.refill();
+  }
+
   /** Show so many places after the point of a price. */
   setPlaces(places) {
     this.#places = places;
@@ -160,7 +166,7 @@ export class Chart {
 
   /** Make few candles wide, once there are any. */
   #fit() {
-    if (this.#isFitted || !this.#series.size) return;
+    if (this.#isFitted || this.#series.size === 0) return;
     this.#isFitted = true;
     const scale = this.#chart.timeScale();
     const room = this.#box.clientWidth / (this.#series.size + RIGHT_BARS);

@@ -112,9 +112,17 @@ function places() {
 function onCandles(message) {
   if (message.type === "refused") notice(message.error.message);
   else if (message.type === "snapshot") {
+    if (message.recovered === false) beginAgain();
     for (const candle of message.data) put(candle);
-    if (message.recovered === false) loadNewest();
   } else put(message.data);
+}
+
+/** Forget candles that another log may contradict, and ask for them. */
+function beginAgain() {
+  chosen.series = new Series(WIDTHS_MS[chosen.interval]);
+  chosen.cursor = null;
+  chart?.replace(chosen.series);
+  loadNewest();
 }
 
 function onTrades(message) {

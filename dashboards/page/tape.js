@@ -4,6 +4,12 @@ import * as format from "./format.js";
 
 const SHOWN = 40;
 
+/** Return the newest `count` of `trades`, newest first; late ones go where they belong. */
+export function newest(trades, count) {
+  const sorted = trades.toSorted((a, b) => b.time_us - a.time_us || b.trade_id - a.trade_id);
+  return sorted.slice(0, count);
+}
+
 /** The list of trades, newest first. */
 export class Tape {
   #body;
@@ -25,8 +31,7 @@ export class Tape {
   onMessage(message) {
     if (message.type === "refused") return;
     const known = message.type === "snapshot" ? [] : this.#trades;
-    const fresh = message.data.toSorted((a, b) => b.time_us - a.time_us || b.trade_id - a.trade_id);
-    this.#trades = [...fresh, ...known].slice(0, SHOWN);
+    this.#trades = newest([...message.data, ...known], SHOWN);
     this.#draw();
   }
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { health } from "../../dashboards/page/feeds.js";
 import * as format from "../../dashboards/page/format.js";
 import { compare, points } from "../../dashboards/page/markets.js";
+import { newest } from "../../dashboards/page/tape.js";
 import { Series, missingBefore } from "../../dashboards/page/series.js";
 
 const MINUTE = 60_000;
@@ -83,4 +84,9 @@ test("what is not known comes last in either order", () => {
 test("a sparkline fills its box", () => {
   assert.equal(points([1, 3, 2], 64, 20), "0.0,19.0 32.0,1.0 64.0,10.0");
   assert.equal(points([5, 5], 64, 20), "0.0,19.0 64.0,19.0");
+});
+
+test("late trades go where they belong, and the oldest fall off", () => {
+  const trades = [5, 9, 7].map((time_us) => ({ time_us, trade_id: 1 }));
+  assert.deepEqual(newest(trades, 2).map((trade) => trade.time_us), [9, 7]);
 });
