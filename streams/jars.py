@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import jgo.maven
-import jgo.parse
 from rich.console import Console
 from rich.progress import track
 
@@ -41,6 +39,10 @@ def kafka_jars() -> list[Path]:
 
 def _download(home: Path) -> None:
     """Fill ``home``, which appears only when it is complete, whoever else does the same."""
+    # Half a second that no process but the first one ever has to wait for.
+    import jgo.maven  # noqa: PLC0415
+    import jgo.parse  # noqa: PLC0415
+
     home.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     console.print(f"Apache Kafka {KAFKA_VERSION} comes from Maven Central, this once")
