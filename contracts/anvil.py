@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from chaintide.contracts.npm import NpmError, installed
+from chaintide.contracts.npm import PLANS, NpmError, installed
 
 ANVIL_VERSION: Final = "1.7.1"
 _CPUS: Final = {"x86_64": "amd64", "amd64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
@@ -82,6 +82,7 @@ class AnvilOptions:
         """
         chosen = ["--host", "127.0.0.1", "--port", str(self.port)]
         chosen += ["--chain-id", str(self.chain_id), "--hardfork", "cancun", "--order", "fifo"]
+        chosen += ["--gas-limit", "1000000000"]  # as many transactions as anybody likes
         chosen += ["--slots-in-an-epoch", str(self.slots_in_an_epoch)]
         if self.start_s is not None:
             chosen += ["--timestamp", str(self.start_s)]
@@ -161,7 +162,7 @@ def program() -> Path:
     """
     kind = f"{_SYSTEMS.get(sys.platform)}-{_CPUS.get(platform.machine().lower())}"
     name = "anvil.exe" if sys.platform == "win32" else "anvil"
-    modules = installed("anvil", ANVIL_VERSION)
+    modules = installed(PLANS / "anvil", f"anvil-{ANVIL_VERSION}")
     path = modules / f"@foundry-rs/anvil-{kind}" / "bin" / name
     if not path.exists():
         raise NpmError(

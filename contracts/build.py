@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaintide.contracts.artifacts import FOLDER, NAMES, Artifact, encode_artifact
-from chaintide.contracts.npm import installed, node
+from chaintide.contracts.npm import PLANS, installed, node
 
 SOLC_VERSION: Final = "0.8.37"
 _SOURCES: Final = Path(__file__).parent / "src"
@@ -38,7 +38,7 @@ def compiled(files: Mapping[str, str]) -> dict[str, Artifact]:
         CompileError: If the compiler has anything to say.
         NpmError: If the compiler cannot be had.
     """
-    modules = installed("solidity", SOLC_VERSION)
+    modules = installed(PLANS / "solidity", f"solidity-{SOLC_VERSION}")
     task = {
         "language": "Solidity",
         "sources": {path: {"content": content} for path, content in files.items()},

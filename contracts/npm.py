@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.console import Console
 
-_PLANS: Final = Path(__file__).parent / "plans"
+PLANS: Final = Path(__file__).parent / "plans"
 _PLAN_FILES: Final = ("package.json", "package-lock.json")
 _QUIETLY: Final = (
     "--ignore-scripts",
@@ -27,21 +27,21 @@ class NpmError(Exception):
     """Something cannot be had from npm; the message says what to do about it."""
 
 
-def installed(plan: str, version: str) -> Path:
-    """Return the ``node_modules`` that the lock file of ``plan`` describes.
+def installed(plan: Path, name: str) -> Path:
+    """Return the ``node_modules`` that the lock file in the folder ``plan`` describes.
 
-    The first call ever fetches it; ``version`` tells what it fetched from what it will later.
+    The first call ever fetches it; ``name``, with a version, tells it from all else that comes.
 
     Raises:
         NpmError: If npm's registry cannot be reached or the cache cannot be written.
     """
-    home = cache() / f"{plan}-{version}"
+    home = cache() / name
     if not home.is_dir():
         try:
-            _install(_PLANS / plan, home, f"{plan} {version}")
+            _install(plan, home)
         except (OSError, subprocess.SubprocessError) as error:
             raise NpmError(
-                f"cannot download {plan} {version} to {home}: {_reason(error)}. Connect this "
+                f"cannot download {name} to {home}: {_reason(error)}. Connect this "
                 "machine to npm's registry once, or tell npm of a mirror "
                 "(`npm config set registry`)"
             ) from error
@@ -62,9 +62,14 @@ def node() -> str:
     return shutil.which("node") or str(_wheel() / "bin/node")
 
 
-def _npm() -> list[str]:
-    if (npm := shutil.which("npm")) is not None:
-        return [npm]
+def npm() -> list[str]:
+    """Return the words that start npm: this machine's, else the one in the wheel of Node.js.
+
+    Raises:
+        NpmError: If there is neither.
+    """
+    if (path := shutil.which("npm")) is not None:
+        return [path]
     return [node(), str(_wheel() / "lib/node_modules/npm/bin/npm-cli.js")]
 
 
@@ -75,12 +80,12 @@ def _wheel() -> Path:
     return Path(wheel.origin).parent
 
 
-def _install(plan: Path, home: Path, what: str) -> None:
+def _install(plan: Path, home: Path) -> None:
     """Fill ``home``, which appears only when it is complete, whoever else does the same."""
     home.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     with (
-        console.status(f"{what} comes from npm, this once"),
+        console.status(f"{home.name} comes from npm, this once"),
         tempfile.TemporaryDirectory(dir=home.parent) as scratch,
     ):
         draft = Path(scratch) / "package"
@@ -88,7 +93,7 @@ def _install(plan: Path, home: Path, what: str) -> None:
         for name in _PLAN_FILES:
             shutil.copy(plan / name, draft)
         subprocess.run(  # noqa: S603  nothing here comes from outside
-            [*_npm(), "ci", *_QUIETLY],
+            [*npm(), "ci", *_QUIETLY],
             cwd=draft,
             capture_output=True,
             text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import cramjam
 from playwright.sync_api import Browser, sync_playwright
 
-from chaintide.dashboards import assets
+from chaintide.contracts import npm
 
 PLAN = Path(__file__).parent / "browser"
 VERSION = "153.0.0"
@@ -36,13 +36,12 @@ FONTS = """<?xml version="1.0"?>
 
 def chromium() -> Path:
     """Return the folder of Chromium; the first call ever downloads it (70 MB)."""
-    packed = assets.cache() / f"chromium-{VERSION}-npm"
-    home = assets.cache() / f"chromium-{VERSION}"
+    home = npm.cache() / f"chromium-{VERSION}"
     if not home.is_dir():
-        assets.install(PLAN, packed, f"Chromium {VERSION}")
+        packed = npm.installed(PLAN, f"chromium-{VERSION}-npm")
         with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
             draft = Path(scratch) / "chromium"
-            _unpack(packed / "node_modules/@sparticuz/chromium/bin", draft)
+            _unpack(packed / "@sparticuz/chromium/bin", draft)
             (draft / "fonts.conf").write_text(FONTS.format(home=home))
             with suppress(FileExistsError):
                 draft.rename(home)

@@ -129,7 +129,7 @@ def test_a_download_without_a_network_says_what_to_do_and_leaves_nothing(tmp_pat
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
     monkeypatch.setenv("npm_config_fetch_retry_mintimeout", "1")
     with pytest.raises(NpmError, match="npm config set registry"):
-        npm.installed("anvil", "1.7.1")
+        npm.installed(npm.PLANS / "anvil", "anvil-1.7.1")
     assert list((tmp_path / "cache/chaintide").iterdir()) == []
 
 
