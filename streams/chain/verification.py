@@ -1,0 +1,95 @@
+"""Whether the logs a node gave for a block can be the logs of that block."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from chaintide.streams.chain.blocks import Header, RawLog
+from chaintide.streams.chain.bloom import bloom_of
+
+Fault = Literal[
+    "logs of another block",
+    "removed log",
+    "malformed log",
+    "log index missing",
+    "log index twice",
+    "logs out of order",
+    "transactions out of order",
+    "bloom differs",
+    "receipts differ",
+]
+MAX_LOGS: Final = 1 << 20
+
+
+def fault_of(
+    header: Header, logs: Sequence[RawLog], *, root: str = "", has_bloom: bool = True
+) -> Fault | None:
+    """Return what is wrong with ``logs`` as all logs of the block ``header``, or None.
+
+    ``root`` is that of the receipts which hold the logs: nothing gets past it. Without it
+    contiguous indexes find every log that is missing from the middle, and the bloom most of those
+    missing from the end, but no changed data. Some chains leave blooms empty: no ``has_bloom``.
+    """
+    try:
+        fault = _fault_of_places(header, logs)
+        if fault is None and root:
+            fault = None if root == header.receipts_root else "receipts differ"
+        elif fault is None and has_bloom:
+            fault = None if bloom_of(logs) == header.bloom else "bloom differs"
+    except ValueError:
+        return "malformed log"
+    return fault
+
+
+def _fault_of_places(header: Header, logs: Sequence[RawLog]) -> Fault | None:
+    if any(log.removed for log in logs):
+        return "removed log"
+    if any(not _is_of(header, log) for log in logs):
+        return "logs of another block"
+    if (fault := _fault_of_indexes([log.index for log in logs])) is not None:
+        return fault
+    return None if _are_transactions_in_order(logs) else "transactions out of order"
+
+
+def _is_of(header: Header, log: RawLog) -> bool:
+    return log.block_hash.lower() == header.hash and int(log.block_number, 16) == header.number
+
+
+def fault_of_range(headers: dict[int, Header], logs: Sequence[RawLog]) -> Fault | None:
+    """Return what is wrong with some of the logs of the blocks ``headers``, or None."""
+    try:
+        places = [(int(log.block_number, 16), log.index) for log in logs]
+    except ValueError:
+        return "malformed log"
+    if any(log.removed for log in logs):
+        return "removed log"
+    for (number, _), log in zip(places, logs, strict=True):
+        header = headers.get(number)
+        if header is None or header.hash != log.block_hash.lower():
+            return "logs of another block"
+    if len(set(places)) != len(places):
+        return "log index twice"
+    return None if places == sorted(places) else "logs out of order"
+
+
+def _fault_of_indexes(indexes: list[int]) -> Fault | None:
+    if indexes == list(range(len(indexes))):
+        return None if len(indexes) <= MAX_LOGS else "malformed log"
+    if len(set(indexes)) != len(indexes):
+        return "log index twice"
+    if sorted(indexes) == list(range(len(indexes))):
+        return "logs out of order"
+    return "log index missing"
+
+
+def _are_transactions_in_order(logs: Sequence[RawLog]) -> bool:
+    """Return whether transactions follow each other, each with one index and one hash."""
+    last, last_hash, hashes = -1, "", set[str]()
+    for log in logs:
+        index, tx_hash = int(log.transaction_index, 16), log.transaction_hash
+        if index == last and tx_hash == last_hash:
+            continue
+        if index <= last or tx_hash in hashes:
+            return False
+        hashes.add(tx_hash)
+        last, last_hash = index, tx_hash
+    return True

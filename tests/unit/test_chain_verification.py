@@ -1,0 +1,191 @@
+"""Nothing may be missing from a block, be in it twice, or stand in another place."""
+
+import msgspec
+import pytest
+from real_blocks import BLOCKS, real_block, real_receipts
+
+from chaintide.streams.chain.blocks import Header, RawLog, header_of, logs_of
+from chaintide.streams.chain.bloom import bloom_of
+from chaintide.streams.chain.receipts import RawReceipt, receipts_of, receipts_root
+from chaintide.streams.chain.verification import fault_of, fault_of_range
+from chaintide.streams.errors import BadRecordError
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_a_real_block_is_right(number):
+    header, logs, _ = real_block(number)
+    assert fault_of(header, logs) is None
+    assert len(logs) == {4_369_999: 171, 18_500_000: 408}[number]
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_any_single_log_that_is_dropped_changes_the_receipts(number):
+    header, logs, _ = real_block(number)
+    receipts = real_receipts(number)
+    assert fault_of(header, logs, root=receipts_root(receipts)) is None
+    for row, receipt in enumerate(receipts):
+        for place in range(len(receipt.logs)):
+            kept = [log for n, log in enumerate(receipt.logs) if n != place]
+            spoilt = [*receipts]
+            spoilt[row] = msgspec.structs.replace(receipt, logs=kept)
+            told = [log for one in spoilt for log in one.logs]
+            assert fault_of(header, told, root=receipts_root(spoilt))
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_any_cut_tail_changes_the_receipts(number):
+    header, logs, _ = real_block(number)
+    receipts = real_receipts(number)
+    for row, receipt in reversed([*enumerate(receipts)]):
+        for left in range(len(receipt.logs)):
+            cut = msgspec.structs.replace(receipt, logs=receipt.logs[:left])
+            spoilt = [*receipts[:row], cut]
+            told = [log for one in spoilt for log in one.logs]
+            assert fault_of(header, told, root=receipts_root(spoilt)) == "receipts differ"
+    assert len(logs) == sum(len(receipt.logs) for receipt in receipts)
+
+
+def test_any_changed_byte_changes_the_receipts():
+    header, logs, _ = real_block(18_500_000)
+    receipts = real_receipts(18_500_000)
+    log = receipts[0].logs[0]
+    for change in ({"data": log.data[:-1] + "f"}, {"topics": log.topics[:2]}):
+        inside = [msgspec.structs.replace(log, **change), *receipts[0].logs[1:]]
+        spoilt = [msgspec.structs.replace(receipts[0], logs=inside), *receipts[1:]]
+        assert fault_of(header, logs, root=receipts_root(spoilt)) == "receipts differ"
+
+
+@pytest.mark.parametrize("raw", [None, [{}], [{"logs": []}]])
+def test_what_are_no_receipts_is_refused(raw):
+    with pytest.raises(BadRecordError, match="not receipts"):
+        receipts_of(raw)
+    bad = RawReceipt(cumulative_gas_used="0x1", logs_bloom="0xzz", logs=[])
+    with pytest.raises(BadRecordError, match="not receipts"):
+        receipts_root([bad])
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_without_receipts_indexes_and_bloom_find_every_drop_but_at_the_end(number):
+    header, logs, _ = real_block(number)
+    for place in range(len(logs) - 1):
+        assert fault_of(header, logs[:place] + logs[place + 1 :]) == "log index missing"
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_any_log_that_is_told_twice_is_found(number):
+    header, logs, _ = real_block(number)
+    for place, log in enumerate(logs):
+        assert fault_of(header, [*logs[:place], log, *logs[place:]]) == "log index twice"
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_any_two_logs_that_changed_places_are_found(number):
+    header, logs, _ = real_block(number)
+    for place in range(1, len(logs)):
+        swapped = [*logs]
+        swapped[place - 1], swapped[place] = swapped[place], swapped[place - 1]
+        assert fault_of(header, swapped) == "logs out of order"
+
+
+def test_logs_whose_indexes_were_changed_too_are_found_by_their_transactions():
+    header, logs, _ = real_block(18_500_000)
+    a, b = logs[2], logs[200]
+    logs[2] = msgspec.structs.replace(b, log_index=a.log_index)
+    logs[200] = msgspec.structs.replace(a, log_index=b.log_index)
+    assert fault_of(header, logs) == "transactions out of order"
+
+
+def test_without_receipts_the_bloom_finds_most_cut_tails():
+    unseen = {}
+    for number in BLOCKS:
+        header, logs, _ = real_block(number)
+        unseen[number] = [n for n in range(len(logs)) if not fault_of(header, logs[:n])]
+    assert unseen == {4_369_999: [], 18_500_000: [406, 407]}, "they repeat topics of others"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"block_hash": "0x" + "11" * 32}, "logs of another block"),
+        ({"block_number": "0x1"}, "logs of another block"),
+        ({"removed": True}, "removed log"),
+        ({"log_index": "0x1000"}, "log index missing"),
+        ({"log_index": "five"}, "malformed log"),
+        ({"address": "0x" + "12" * 20}, "bloom differs"),
+        ({"topics": ["0xzz"]}, "malformed log"),
+        ({"transaction_index": "0x500"}, "transactions out of order"),
+    ],
+)
+def test_a_changed_log_is_found_by_name(change, fault):
+    header, logs, _ = real_block(18_500_000)
+    logs[5] = msgspec.structs.replace(logs[5], **change)
+    assert fault_of(header, logs) == fault
+
+
+def test_a_chain_without_blooms_is_checked_for_the_rest():
+    header, logs, _ = real_block(4_369_999)
+    header = msgspec.structs.replace(header, bloom=0)
+    assert fault_of(header, logs) == "bloom differs"
+    assert fault_of(header, logs, has_bloom=False) is None
+    assert fault_of(header, logs[1:], has_bloom=False) == "log index missing"
+
+
+def test_an_empty_block_has_no_logs_and_an_empty_bloom():
+    empty = Header(number=1, hash="0x" + "01" * 32, parent_hash="0x" + "00" * 32, time_ms=0)
+    assert fault_of(empty, []) is None
+    header, _, _ = real_block(4_369_999)
+    assert fault_of(header, []) == "bloom differs", "empty logs for a block that has some"
+
+
+def test_the_bloom_is_that_of_ethereum():
+    for number in BLOCKS:
+        header, logs, _ = real_block(number)
+        assert bloom_of(logs) == header.bloom
+
+
+def test_some_logs_of_many_blocks_are_checked_for_their_place():
+    header, logs, _ = real_block(18_500_000)
+    headers = {header.number: header}
+    some = logs[3:60:7]
+    assert fault_of_range(headers, some) is None
+    assert fault_of_range(headers, [*some, some[-1]]) == "log index twice"
+    assert fault_of_range(headers, some[::-1]) == "logs out of order"
+    assert fault_of_range({}, some) == "logs of another block"
+    removed = msgspec.structs.replace(some[0], removed=True)
+    assert fault_of_range(headers, [removed]) == "removed log"
+    assert fault_of_range(headers, [msgspec.structs.replace(removed, log_index="x")]) == (
+        "malformed log"
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        {},
+        {"number": 7},
+        {"number": "0x7", "hash": "0x1", "parentHash": "0x", "timestamp": ""},
+    ],
+)
+def test_what_is_no_header_is_refused(raw):
+    with pytest.raises(BadRecordError, match="not a header"):
+        header_of(raw)
+
+
+@pytest.mark.parametrize("raw", [None, [{}], [{"address": 1}], "0x"])
+def test_what_are_no_logs_is_refused(raw):
+    with pytest.raises(BadRecordError, match="not logs"):
+        logs_of(raw)
+
+
+def test_a_header_that_cannot_be_is_refused():
+    raw = {"number": hex(2**60), "hash": "0x" + "1" * 64, "parentHash": "0x" + "1" * 64}
+    with pytest.raises(BadRecordError, match="number"):
+        header_of(raw | {"timestamp": "0x1"})
+
+
+def test_a_log_is_read_as_a_node_tells_it():
+    _, logs, raw = real_block(18_500_000)
+    assert isinstance(logs[7], RawLog)
+    assert logs[7].index == 7
+    assert [log.data for log in logs] == [log["data"] for log in raw]
