@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Protocol
 
 from chaintide.contracts.artifacts import artifact
@@ -42,11 +43,16 @@ class Contract:
 
 def contract_at(name: str, address: str) -> Contract:
     """Return one of our contracts, deployed at ``address``."""
-    return Contract(address, Interface(artifact(name).abi))
+    return Contract(address, interface_of(name))
+
+
+@cache
+def interface_of(name: str) -> Interface:
+    """Return what one of our contracts understands and says."""
+    return Interface(artifact(name).abi)
 
 
 def deployment(name: str, sender: str, *arguments: object) -> Mapping[str, str]:
     """Return the transaction in which ``sender`` deploys one of our contracts."""
-    found = artifact(name)
-    code = Interface(found.abi).deployment(found.bytecode, *arguments)
+    code = interface_of(name).deployment(artifact(name).bytecode, *arguments)
     return {"from": sender, "gas": hex(GAS), "data": code}

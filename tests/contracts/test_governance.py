@@ -106,6 +106,16 @@ def test_an_accusation_is_heard_decided_and_carried_out(court):
     court.act(ALICE, "withdraw", ACCUSED, 270 * DOLLAR)  # and whoever wants may leave now
 
 
+def test_a_withdrawal_after_a_slash_costs_its_part_of_the_shares_and_no_less(live):
+    court = live.accused(40 * DOLLAR)
+    court.act(PROPOSER, "castVote", 1, FOR, OWN)
+    court.chain.pass_time(PERIOD_S)
+    court.act(CAROL, "execute", 1)
+    court.act(ALICE, "withdraw", ACCUSED, 1)  # worth 400 / 360 of a share
+    amount, shares, *_ = court.read("pots", ACCUSED)
+    assert (amount, shares) == (360 * DOLLAR - 1, 400 * DOLLAR - 2)
+
+
 def test_a_slash_takes_half_at_most(live):
     court = live.accused(10**12 * DOLLAR)
     court.act(PROPOSER, "castVote", 1, FOR, OWN)

@@ -37,20 +37,22 @@ class StakeMachine(RuleBasedStateMachine):
 
     @rule(who=WHO, where=WHERE, amount=AMOUNTS)
     def deposit(self, who, where, amount):
-        before = self.stakes(where)
+        before, pot = self.stakes(where), self.pot(where)
         self.chain.act(who, self.slashing, "deposit", where, amount)
         after = self.stakes(where)
+        assert is_worth_as_much(pot, self.pot(where))
         for person in PEOPLE:
             assert after[person] >= before[person]
         assert after[who] <= before[who] + amount
 
     @rule(who=WHO, where=WHERE, amount=AMOUNTS)
     def withdraw(self, who, where, amount):
-        before, purse = self.stakes(where), self.money(who)
+        before, purse, pot = self.stakes(where), self.money(who), self.pot(where)
         with perhaps_refused("StakeTooSmall", "StakeFrozen"):
             self.chain.act(who, self.slashing, "withdraw", where, amount)
             assert self.money(who) == purse + amount
         after = self.stakes(where)
+        assert is_worth_as_much(pot, self.pot(where))
         for person in PEOPLE:
             assert person == who or after[person] >= before[person]
 
@@ -90,10 +92,14 @@ class StakeMachine(RuleBasedStateMachine):
     @invariant()
     def stakes_are_backed_and_no_pot_is_empty_but_owned(self):
         for pot in POTS:
-            amount, shares, *_ = self.chain.read(self.slashing, "pots", pot)
+            amount, shares = self.pot(pot)
             stakes = self.stakes(pot)
             assert sum(stakes.values()) <= amount <= shares
             assert (amount == 0) == (shares == 0)
+
+    def pot(self, where):
+        amount, shares, *_ = self.chain.read(self.slashing, "pots", where)
+        return amount, shares
 
     def stakes(self, pot):
         return {who: self.chain.read(self.slashing, "stakeOf", pot, who) for who in PEOPLE}
@@ -104,6 +110,11 @@ class StakeMachine(RuleBasedStateMachine):
     def named(self, said, name):
         [found] = [each for each in said if each.name == name]
         return found
+
+
+def is_worth_as_much(before, after):
+    """Whether no share has lost anything, not even a fraction of a unit."""
+    return after[1] == 0 or after[0] * before[1] >= before[0] * after[1]
 
 
 def test_no_course_of_events_breaks_the_ledger_of_stakes():
