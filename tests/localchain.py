@@ -78,8 +78,11 @@ class LocalChain:
         return int(self.anvil.rpc("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)
 
     def pass_time(self, seconds: int) -> None:
-        self.anvil.rpc("evm_setNextBlockTimestamp", [hex(self.now_s() + seconds)])
+        self.next_block_at(self.now_s() + seconds)
         self.anvil.rpc("evm_mine")
+
+    def next_block_at(self, time_s: int) -> None:
+        self.anvil.rpc("evm_setNextBlockTimestamp", [hex(time_s)])
 
     def remember(self) -> Self:
         self._snapshot = self.anvil.rpc("evm_snapshot")

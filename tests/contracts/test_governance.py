@@ -178,6 +178,15 @@ def test_votes_are_counted_once_in_time_and_from_stakes_that_were_there(live):
         court.act(BOB, "castVote", 1, FOR, ACCUSED)
 
 
+def test_a_stake_of_the_very_second_of_a_proposal_has_no_vote(court):
+    court.act(CAROL, "deposit", OWN, DOLLAR)
+    together_s = court.chain.now_s()
+    court.chain.next_block_at(together_s)
+    court.act(PROPOSER, "propose", ACCUSED, DOLLAR, OWN)
+    with refused("StakeTooYoung", depositedAt=together_s, proposedAt=together_s):
+        court.act(CAROL, "castVote", 1, FOR, OWN)
+
+
 def test_a_decision_is_carried_out_in_its_time_only(live):
     court = live.accused()
     ends = court.chain.now_s() + PERIOD_S
