@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from eth_hash.auto import keccak
@@ -55,6 +56,11 @@ class Listing:
     market: str
 
 
+@cache
+def _address(seed: int, role: str) -> str:
+    return "0x" + keccak(f"chaintide {seed} {role}".encode())[-20:].hex()
+
+
 @dataclass(frozen=True, slots=True)
 class People:
     """Who lives on the chain: the same addresses for the same seed."""
@@ -67,7 +73,7 @@ class People:
         >>> People(1).named("maker")
         '0x431c5d35d63d3b5d69b2a048504a859488cc8bd5'
         """
-        return "0x" + keccak(f"chaintide {self.seed} {role}".encode())[-20:].hex()
+        return _address(self.seed, role)
 
     @property
     def traders(self) -> tuple[str, ...]:

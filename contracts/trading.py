@@ -47,12 +47,12 @@ class Trading:
         """Return who will trade in one block, busy or quiet, before anybody looks at prices."""
         # A gamma-distributed mood varies more than Poisson alone.
         count = int(rng.poisson(self.trades_per_block * rng.gamma(2.0, 0.5)))
-        last = len(self.deployed.listings) - 1
-        traders = rng.integers(len(self.people.traders), size=count)
+        people, last = self.people.traders, len(self.deployed.listings) - 1
+        traders = rng.integers(len(people), size=count)
         listings = np.minimum(rng.exponential(1.5, count).astype(int), last)
         sizes = np.minimum(_TYPICAL * np.exp(rng.normal(0.0, _SPREAD, count)), _LARGEST)
         return [
-            Order(self.people.traders[int(trader)], int(listing), float(size))
+            Order(people[int(trader)], int(listing), float(size))
             for trader, listing, size in zip(traders, listings, sizes, strict=True)
         ]
 

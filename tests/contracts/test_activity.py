@@ -11,7 +11,7 @@ from chaintide.contracts.contract import contract_at
 from chaintide.contracts.npm import NpmError
 from chaintide.streams.child import Child
 
-STEPS = 150
+STEPS = 120
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_the_same_seed_makes_the_same_chain(start):
     for seed in (7, 7, 8):
         rpc, activity = start(), Activity(seed, reorg_every=4, block_time_s=2)
         activity.deploy(rpc)
-        steps = [activity.step(rpc) for _ in range(15)]
+        steps = [activity.step(rpc) for _ in range(10)]
         assert any(step.undone for step in steps)
         chains.append(hashes(rpc)[0])
     assert chains[0] == chains[1]
