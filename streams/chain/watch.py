@@ -66,6 +66,11 @@ class Watch:
         """Every watched address."""
         return [*self.named, *self.children]
 
+    @property
+    def has_factories(self) -> bool:
+        """Return whether contracts can be made that are to be watched."""
+        return any(kind.factories for kind in self.kinds.values())
+
     def discover(self, number: int, logs: Sequence[RawLog]) -> dict[str, str]:
         """Watch what factories made in block ``number``; return the new ones with their kinds.
 

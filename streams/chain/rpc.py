@@ -1,0 +1,120 @@
+"""Calls to the nodes of one chain over web3.py, which fail over from one endpoint to the next."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from aiohttp import ClientError, ClientTimeout
+from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3.types import RPCEndpoint, RPCResponse
+
+from chaintide.streams.chain.endpoints import Complaint, Endpoint, Endpoints, complaint_of
+from chaintide.streams.errors import ChaintideError, FatalError, RetryableError
+
+logger = logging.getLogger(__name__)
+TIMEOUT_S: Final = 10.0
+_FAILURES: Final = (ClientError, TimeoutError, OSError, msgspec.DecodeError, ValueError)
+
+
+class RpcError(ChaintideError):
+    """A node answered with an error that another node would give too."""
+
+    def __init__(self, complaint: Complaint, message: str) -> None:
+        super().__init__(message)
+        self.complaint = complaint
+
+
+class _Provider(AsyncHTTPProvider):
+    """Web3.py's provider, with answers decoded ten times as fast."""
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        answer: RPCResponse = msgspec.json.decode(raw_response)
+        return answer
+
+
+class Rpc:
+    """The endpoints of one chain as one node.
+
+    An endpoint that times out, answers 429 or 5xx or says that it is too busy is passed over; after
+    five failures it is left alone for 30 s. One of another chain is never asked again.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        chain_id: int,
+        now_ms: Callable[[], int],
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.chain_id = chain_id
+        self.endpoints = Endpoints([Endpoint(url) for url in urls])
+        self._now_ms = now_ms
+        options = {"timeout": ClientTimeout(total=timeout_s)}
+        self._nodes = {
+            url: AsyncWeb3(_Provider(url, options, exception_retry_configuration=None))
+            for url in urls
+        }
+
+    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401  JSON
+        """Return the result of ``method`` from the first endpoint that gives one.
+
+        Raises:
+            RpcError: If the call itself is refused.
+            RetryableError: If no endpoint answers.
+            FatalError: If every endpoint is of another chain.
+        """
+        last = "every endpoint is resting"
+        for endpoint in self.endpoints.order(now_ms=self._now_ms()):
+            try:
+                await self._check(endpoint)
+                result = await self._ask(endpoint, method, params)
+            except RetryableError as error:
+                last = f"{endpoint.url}: {error}"
+                self.endpoints.on_failure(endpoint, now_ms=self._now_ms())
+                logger.warning("endpoint failed method=%s error=%s", method, last)
+            except FatalError as error:
+                last = str(error)
+                logger.error("endpoint of another chain %s", last)  # noqa: TRY400
+            else:
+                endpoint.breaker.on_success()
+                return result
+        if all(endpoint.is_foreign for endpoint in self.endpoints.all):
+            raise FatalError(f"no endpoint is of chain id {self.chain_id}: {last}")
+        raise RetryableError(f"no endpoint answers {method}: {last}")
+
+    def elsewhere(self) -> None:
+        """Ask another endpoint from now on: the last one's answer was not believed."""
+        self.endpoints.rotate()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for node in self._nodes.values():
+            await node.provider.disconnect()
+
+    async def _check(self, endpoint: Endpoint) -> None:
+        if endpoint.is_checked:
+            return
+        told = int(await self._ask(endpoint, "eth_chainId", ()), 16)
+        if told != self.chain_id:
+            endpoint.is_foreign = True
+            raise FatalError(f"url={endpoint.url} chain_id={told} expected={self.chain_id}")
+        endpoint.is_checked = True
+
+    async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[object]) -> Any:  # noqa: ANN401
+        provider = self._nodes[endpoint.url].provider
+        try:
+            answer: Any = await provider.make_request(RPCEndpoint(method), list(params))
+        except _FAILURES as error:
+            raise RetryableError(f"{type(error).__name__} {error}") from error
+        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
+            raise RetryableError(f"not an answer: {answer!r}"[:200])
+        if (error_told := answer.get("error")) is None:
+            return answer.get("result")
+        told = error_told if isinstance(error_told, dict) else {"message": str(error_told)}
+        message = str(told.get("message", ""))
+        complaint = complaint_of(int(told.get("code", 0)), message)
+        if complaint == "elsewhere":
+            raise RetryableError(message)
+        raise RpcError(complaint, message)

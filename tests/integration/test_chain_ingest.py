@@ -1,0 +1,274 @@
+"""A chain is followed over HTTP from nodes that fail in every way: each is tolerated or found."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+from chains import POOLS, RULES, FakeChain, new_watch
+from rpc_mock import FAULTS, MockNode
+
+from chaintide.streams.chain import ingest
+from chaintide.streams.chain.follower import ChainRules
+from chaintide.streams.chain.ingest import ChainFeed
+from chaintide.streams.chain.node import Node
+from chaintide.streams.chain.publishing import Outgoing, Plan, Publishing
+from chaintide.streams.chain.records import BlockEnd, BlockMessage, ChainLog, Owner
+from chaintide.streams.chain.rpc import Rpc, RpcError
+from chaintide.streams.chain.takeover import Takeover
+from chaintide.streams.errors import FatalError, RetryableError
+from chaintide.streams.records import Final, TradeBatch, Undo
+from chaintide.streams.topics import BLOCKS, TRADES
+
+
+class MemoryLedger:
+    """Keeps what is written, and tells when a block is finished."""
+
+    def __init__(self) -> None:
+        self.log: list[BlockMessage] = []
+        self.written: list[Outgoing] = []
+        self.changed = asyncio.Condition()
+        self._read = 0
+
+    async def read(self) -> list[BlockMessage]:
+        fresh, self._read = self.log[self._read :], len(self.log)
+        return fresh
+
+    async def write(self, plan: Plan) -> None:
+        for phase in plan:
+            self.written += phase
+            self.log += [out.record for out in phase if out.topic is BLOCKS]
+        async with self.changed:
+            self.changed.notify_all()
+
+    def reader(self) -> "MemoryLedger":
+        """The same log for another follower, from its beginning."""
+        other = MemoryLedger()
+        other.log, other.written, other.changed = self.log, self.written, self.changed
+        return other
+
+    async def until(self, wanted) -> None:
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(wanted)
+
+    def ends(self) -> dict[int, str]:
+        ends: dict[int, str] = {}
+        for record in self.log:
+            if isinstance(record, Undo):
+                ends = {n: h for n, h in ends.items() if n <= record.to_number}
+            elif isinstance(record, BlockEnd):
+                ends[record.number] = record.block_hash
+        return ends
+
+    def trades(self) -> dict[str, list[int]]:
+        """The trade ids by market that a reader of partition after partition keeps."""
+        kept: dict[str, list[tuple[int, int]]] = {}
+        for out in self.written:
+            match out.record:
+                case Undo(to_number=to_number) if out.topic is TRADES and out.partition == 0:
+                    for market, rows in kept.items():
+                        kept[market] = [row for row in rows if row[0] <= to_number]
+                case TradeBatch(market=market, block=int(block), ids=ids):
+                    kept.setdefault(market, []).extend((block, n) for n in ids)
+        return {market: [n for _, n in rows] for market, rows in kept.items() if rows}
+
+
+@asynccontextmanager
+async def following(
+    nodes: Sequence[MockNode],
+    ledger: MemoryLedger,
+    *,
+    rules: ChainRules = RULES,
+    writer: str = "one",
+) -> AsyncIterator[tuple[ChainFeed, "asyncio.Task[None]"]]:
+    loop = asyncio.get_running_loop()
+    urls = [node.url for node in nodes]
+    rpc = Rpc(urls, rules.chain_id, lambda: int(loop.time() * 1000), timeout_s=0.3)
+    publishing = Publishing(new_watch(), POOLS, 1)
+    feed = ChainFeed(Node(rpc, rules), publishing, ledger, poll_s=0.01)
+    task = asyncio.create_task(feed.run(Takeover(rules, publishing, writer), writer))
+    try:
+        yield feed, task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, FatalError):
+            await task
+        await rpc.close()
+
+
+def grown(blocks: int = 30, seed: int = 7) -> FakeChain:
+    chain = FakeChain(Random(seed))
+    chain.grow(blocks)
+    return chain
+
+
+def is_at_head(chain: FakeChain, ledger: MemoryLedger):
+    return lambda: ledger.ends().get(chain.head.number) == chain.head.hash
+
+
+def check(chain: FakeChain, ledger: MemoryLedger) -> None:
+    """All blocks are finished, and every trade of the canonical chain is there once."""
+    expected = {m: [t.id for t in trades] for m, trades in chain.trades().items()}
+    assert ledger.trades() == expected
+    ends = ledger.ends()
+    assert all(chain.blocks[n].header.hash == block_hash for n, block_hash in ends.items())
+
+
+NAMED = {
+    "empty logs": "receipts differ",
+    "interior drop": "log index missing",
+    "cut tail": "receipts differ",
+    "wrong hash": "logs of another block",
+    "duplicate index": "log index twice",
+    "header is missing": "no such block",
+    "wrong header": "wrong header",
+    "finalized is another block": "finalized is not ours",
+}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "range limit"])
+@pytest.mark.parametrize("endpoints", [1, 2])
+async def test_a_fault_of_a_node_is_tolerated_or_found_by_name(fault, endpoints, monkeypatch):
+    monkeypatch.setattr(ingest, "LEAST_RANGE", 10**9)
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node, MockNode(chain) as other:
+        node.faults[fault] = 3
+        async with following([node, other][:endpoints], ledger) as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            if fault in {"head goes back", "lagging node"} or "finalized" in fault:
+                while node.faults[fault]:
+                    chain.grow()
+                    await ledger.until(is_at_head(chain, ledger))
+                    if endpoints == 2:
+                        feed._node.rpc.elsewhere()
+            check(chain, ledger)
+            assert node.happened[fault] > 0
+            if fault in NAMED:
+                assert feed.rejects[NAMED[fault]] >= (
+                    1 if "finalized" in fault else node.happened[fault]
+                )
+            else:
+                assert feed.rejects == {}
+
+
+async def test_without_receipts_the_bloom_finds_empty_logs(monkeypatch):
+    monkeypatch.setattr(ingest, "LEAST_RANGE", 10**9)
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node:
+        node.has_receipts = node.has_finalized = False
+        node.faults["empty logs"] = 2
+        async with following([node], ledger) as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert feed.rejects == {"bloom differs": 2}
+
+
+async def test_the_past_comes_in_ranges_that_shrink_and_leaves_no_seam():
+    chain, ledger = grown(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        node.range_limit, node.faults["range limit"] = 40, 2
+        async with following([node], ledger) as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert feed.rejects == {}
+            assert node.calls["eth_getBlockReceipts"] < 20, "only the newest one by one"
+            logs = [out.record for out in ledger.written if isinstance(out.record, ChainLog)]
+            places = [(log.number, log.log_index) for log in logs]
+            assert places == sorted(set(places))
+            children = {log.args["token"] for log in logs if log.event == "TokenCreated"}
+            assert children == set(feed.publishing.watch.children)
+
+
+async def test_a_reorg_is_undone_and_its_blocks_replaced():
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node, following([node], ledger):
+        await ledger.until(is_at_head(chain, ledger))
+        for depth, length in ((3, 4), (5, 2), (1, 1)):
+            old = chain.reorg(depth, length)
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+        chain.flap_back(old)
+        await ledger.until(is_at_head(chain, ledger))
+        check(chain, ledger)
+
+
+async def test_a_deep_reorg_halts_its_chain_and_leaves_others_running():
+    chain, ledger = grown(), MemoryLedger()
+    healthy, other = grown(seed=9), MemoryLedger()
+    async with (
+        MockNode(chain) as node,
+        MockNode(healthy) as fine,
+        following([node], ledger) as (_, task),
+        following([fine], other),
+    ):
+        await ledger.until(lambda: any(isinstance(r, Final) for r in ledger.log))
+        await ledger.until(is_at_head(chain, ledger))
+        chain.final = -1
+        del chain.blocks[10:]
+        chain.grow(30)
+        async with asyncio.timeout(20):
+            with pytest.raises(FatalError, match="took back its final block"):
+                await task
+        healthy.grow(3)
+        await other.until(is_at_head(healthy, other))
+        check(healthy, other)
+
+
+async def test_a_node_of_another_chain_is_never_asked_again():
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(grown(seed=99), chain_id=5) as foreign, MockNode(chain) as node:
+        async with following([foreign, node], ledger):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert foreign.calls == {"eth_chainId": 1}
+        rpc = Rpc([foreign.url], RULES.chain_id, lambda: 0)
+        with pytest.raises(FatalError, match="no endpoint is of chain id 31337"):
+            await rpc.call("eth_blockNumber")
+        await rpc.close()
+
+
+async def test_a_follower_that_was_replaced_ends():
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node, following([node], ledger) as (_, task):
+        await ledger.until(is_at_head(chain, ledger))
+        async with following([node], ledger.reader(), writer="two"):
+            async with asyncio.timeout(20):
+                with pytest.raises(FatalError, match="another follower"):
+                    await task
+            chain.grow(3)
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+
+
+async def test_a_restart_after_an_hour_leaves_no_gap_and_no_duplicate():
+    chain, ledger = grown(100), MemoryLedger()
+    async with MockNode(chain) as node:
+        async with following([node], ledger):
+            await ledger.until(is_at_head(chain, ledger))
+        chain.grow(300)
+        async with following([node], ledger.reader(), writer="two") as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            [first, second] = [r.epoch for r in ledger.log if isinstance(r, Owner)]
+            assert (first, second) == (1, 2)
+            logs = [out.record for out in ledger.written if isinstance(out.record, ChainLog)]
+            made = {log.args["token"] for log in logs if log.event == "TokenCreated"}
+            assert made == set(feed.publishing.watch.children)
+
+
+async def test_errors_of_calls_are_told_apart():
+    chain = grown(3)
+    async with MockNode(chain) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=0.3)
+        with pytest.raises(RpcError, match="no such method"):
+            await rpc.call("eth_madeUp")
+        node.faults["503"] = 9
+        for _ in range(5):
+            with pytest.raises(RetryableError, match="no endpoint answers"):
+                await rpc.call("eth_chainId")
+        node.faults["503"] = 0
+        with pytest.raises(RetryableError, match="every endpoint is resting"):
+            await rpc.call("eth_chainId")
+        await rpc.close()

@@ -1,0 +1,219 @@
+"""A node over HTTP that tells of a fake chain, and lies, limps or refuses as it is told."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from chains import RULES, Block, FakeChain
+
+from chaintide.streams.chain.blocks import RawLog
+from chaintide.streams.chain.receipts import RawReceipt, receipts_root
+
+FAULTS = (
+    "429",
+    "503",
+    "time-out",
+    "not JSON",
+    "too busy",
+    "range limit",
+    "lagging node",
+    "empty logs",
+    "interior drop",
+    "cut tail",
+    "wrong hash",
+    "duplicate index",
+    "head goes back",
+    "finalized above head",
+    "finalized is another block",
+    "header is missing",
+    "wrong header",
+)
+
+
+class MockNode:
+    """One endpoint. ``faults`` says how often each fault is still to happen."""
+
+    def __init__(self, chain: FakeChain, *, chain_id: int = RULES.chain_id) -> None:
+        self.chain = chain
+        self.chain_id = chain_id
+        self.faults: Counter[str] = Counter()
+        self.happened: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.has_receipts = True
+        self.has_finalized = True
+        self.range_limit = 1_000_000
+        self._stop = asyncio.Event()
+        app = web.Application()
+        app.router.add_post("/", self._serve)
+        self.server = TestServer(app)
+
+    async def __aenter__(self) -> "MockNode":
+        await self.server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await self.server.close()
+
+    @property
+    def url(self) -> str:
+        return str(self.server.make_url("/"))
+
+    def takes(self, *faults: str) -> str | None:
+        """Return the first of ``faults`` that is due, and count it as happened."""
+        for fault in faults:
+            if self.faults[fault] > 0:
+                self.faults[fault] -= 1
+                self.happened[fault] += 1
+                return fault
+        return None
+
+    async def _serve(self, request: web.Request) -> web.Response:  # noqa: PLR0911
+        call = await request.json()
+        self.calls[call["method"]] += 1
+        match self.takes("429", "503", "time-out", "not JSON", "too busy"):
+            case "429":
+                return web.Response(status=429, text="slow down")
+            case "503":
+                return web.Response(status=503)
+            case "time-out":
+                await self._stop.wait()
+            case "not JSON":
+                return web.Response(text="<html>")
+            case "too busy":
+                return answer(call, error={"code": -32005, "message": "request limit reached"})
+        handle = getattr(self, f"_{call['method']}", None)
+        if handle is None:
+            return answer(call, error={"code": -32601, "message": "no such method"})
+        try:
+            return answer(call, result=handle(*call["params"]))
+        except LookupError as error:
+            return answer(call, error={"code": -32005, "message": str(error)})
+
+    # ----------------------------------------------------------------- methods
+
+    def _eth_chainId(self) -> str:  # noqa: N802
+        return hex(self.chain_id)
+
+    def _eth_getBlockByNumber(self, number: str, _full: bool) -> Any:  # noqa: N802
+        match number:
+            case "latest":
+                return self._head()
+            case "finalized":
+                return self._finalized()
+        if self.takes("header is missing"):
+            return None
+        place = int(number, 16)
+        if place > 0 and self.takes("wrong header"):
+            place -= 1
+        return header(self.chain.blocks[place]) if place < len(self.chain.blocks) else None
+
+    def _eth_getBlockByHash(self, block_hash: str, _full: bool) -> Any:  # noqa: N802
+        block = self.chain.by_hash.get(block_hash)
+        return header(block) if block else None
+
+    def _eth_getBlockReceipts(self, block_hash: str) -> Any:  # noqa: N802
+        if not self.has_receipts:
+            raise LookupError("the method does not exist/is not available")
+        block = self.chain.by_hash.get(block_hash)
+        if block is None:
+            return None
+        logs = self._spoilt(block)
+        return [to_json(receipt) for receipt in receipts(block, logs)]
+
+    def _eth_getLogs(self, wanted: dict[str, Any]) -> Any:  # noqa: N802
+        if (block_hash := wanted.get("blockHash")) is not None:
+            block = self.chain.by_hash.get(block_hash)
+            return None if block is None else [to_json(log) for log in self._spoilt(block)]
+        first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
+        if last - first >= self.range_limit or self.takes("range limit"):
+            raise LookupError("query returned more than 10000 results")
+        return [
+            to_json(log)
+            for block in self.chain.blocks[first : last + 1]
+            for log in block.logs
+            if log.address in wanted["address"]
+        ]
+
+    def _head(self) -> Any:
+        blocks = self.chain.blocks
+        match self.takes("lagging node", "head goes back"):
+            case "lagging node":
+                return header(blocks[max(0, len(blocks) - 4)])
+            case "head goes back":
+                return header(blocks[0])
+        return header(blocks[-1])
+
+    def _finalized(self) -> Any:
+        if not self.has_finalized:
+            raise LookupError("the method does not exist/is not available")
+        final = self.chain.finalized
+        if final is None:
+            return None
+        told = header(self.chain.blocks[final.number])
+        match self.takes("finalized above head", "finalized is another block"):
+            case "finalized above head":
+                return told | {"number": hex(len(self.chain.blocks) + 50)}
+            case "finalized is another block":
+                return told | {"hash": "0x" + "66" * 32}
+        return told
+
+    def _spoilt(self, block: Block) -> list[RawLog]:
+        logs = list(block.logs)
+        if len(logs) < 3:
+            return logs
+        match self.takes(
+            "empty logs", "interior drop", "cut tail", "wrong hash", "duplicate index"
+        ):
+            case "empty logs":
+                return []
+            case "interior drop":
+                del logs[1]
+            case "cut tail":
+                del logs[-1]
+            case "wrong hash":
+                logs[1] = msgspec.structs.replace(logs[1], block_hash="0x" + "66" * 32)
+            case "duplicate index":
+                logs[2] = msgspec.structs.replace(logs[2], log_index=logs[1].log_index)
+        return logs
+
+
+def answer(call: dict[str, Any], **outcome: Any) -> web.Response:
+    return web.json_response({"jsonrpc": "2.0", "id": call["id"], **outcome})
+
+
+def to_json(record: RawLog | RawReceipt) -> Any:
+    return msgspec.to_builtins(record)
+
+
+def receipts(block: Block, logs: Iterable[RawLog]) -> list[RawReceipt]:
+    """Return receipts that hold ``logs``, one for each transaction of ``block``."""
+    inside: dict[str, list[RawLog]] = {log.transaction_hash: [] for log in block.logs}
+    for log in logs:
+        inside[log.transaction_hash].append(log)
+    return [
+        RawReceipt(
+            cumulative_gas_used=hex(21_000 * (n + 1)),
+            logs_bloom="0x" + "00" * 256,
+            logs=held,
+            type="0x2",
+            status="0x1",
+        )
+        for n, held in enumerate(inside.values())
+    ]
+
+
+def header(block: Block) -> dict[str, str]:
+    told = block.header
+    return {
+        "number": hex(told.number),
+        "hash": told.hash,
+        "parentHash": told.parent_hash,
+        "timestamp": hex(told.time_ms // 1000),
+        "logsBloom": f"0x{told.bloom:0512x}",
+        "receiptsRoot": receipts_root(receipts(block, block.logs)),
+    }
