@@ -18,7 +18,7 @@ from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 FILE_NAME: Final = "chaintide.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 5.0
 READERS: Final = 4
 # What passes by itself: another writer, a full or missing disk.
@@ -54,6 +54,8 @@ CREATE TABLE gaps (
     PRIMARY KEY (market, from_us)
 ) STRICT, WITHOUT ROWID;
 """
+# What makes a file of the version before one of this version; new columns are the last ones.
+UPGRADES: Final = {1: "ALTER TABLE candles ADD COLUMN reason TEXT"}
 BEGIN: Final = "BEGIN IMMEDIATE"
 INSERT_CANDLE: Final = (
     "INSERT OR REPLACE INTO candles"
@@ -206,11 +208,20 @@ def _open(path: Path) -> sqlite3.Connection:
                 f"{path} has schema {found}, this program knows up to {SCHEMA_VERSION}:"
                 " upgrade chaintide, or choose another data directory"
             )
-        if found == 0:
-            for statement in SCHEMA.split(";"):
+        if found < SCHEMA_VERSION:
+            for statement in _changes(connection, found):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return connection
+
+
+def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
+    if found == 0:
+        return SCHEMA.split(";")
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(candles)")}
+    if "reason" in columns:  # some files of version 1 have the column of version 2 already
+        return []
+    return [UPGRADES[version] for version in range(found, SCHEMA_VERSION)]
 
 
 def _sorted_errors(work: Callable[[], _T]) -> _T:

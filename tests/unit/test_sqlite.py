@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from candles import MARKET, batch, candle
+from msgspec.structs import astuple
 
 from chaintide.sinks import sqlite
 from chaintide.sinks.sqlite import SqliteStore
@@ -32,10 +33,35 @@ async def test_what_was_written_is_there_after_opening_again(path: Path):
 async def test_a_file_of_a_newer_program_is_refused(path: Path):
     await SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(ConfigError, match=r"schema 2.*upgrade chaintide"):
+    with pytest.raises(ConfigError, match=r"schema 3.*upgrade chaintide"):
         SqliteStore(path)
+
+
+@pytest.mark.parametrize("missing", [", reason TEXT", ""])
+async def test_a_file_of_version_1_keeps_its_candles_and_takes_reasons(path: Path, missing: str):
+    old = candle(0)
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(sqlite.SCHEMA.replace(missing, ""))
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(candles)")]
+        places = ", ".join("?" * len(columns))
+        connection.execute(f"INSERT INTO candles VALUES ({places})", astuple(old)[: len(columns)])
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert ("reason" in columns) is (not missing)
+    corrected = candle(1, status="corrected", revision=2, reason="backfill")
+    for _ in range(2):
+        store = SqliteStore(path)
+        await store.write([batch(corrected)])
+        assert await store.candles(MARKET, "1m") == [old, corrected]
+        await store.close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(candles)")]
+    connection.close()
+    assert tuple(columns) == Candle.__struct_fields__
 
 
 async def test_a_locked_file_is_worth_waiting_for(path: Path, monkeypatch: pytest.MonkeyPatch):
