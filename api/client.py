@@ -26,7 +26,10 @@ async def stream(
     snapshot: int = 100,
     on_break: Callable[[str], None] = _ignore,
 ) -> AsyncIterator[Event]:
-    """Yield snapshots and updates of ``channels``, every one once and in order, for ever.
+    """Yield snapshots and updates of ``channels``, none twice and all in order, for ever.
+
+    Of trades every update comes; of other channels those that a later one replaces may be left
+    out when there is much.
 
     It begins with up to ``snapshot`` entries of each channel. When the connection breaks it
     tells ``on_break``, connects again and resumes where it was; if the server no longer has

@@ -70,6 +70,8 @@ class Positions:
         for channel in self.channels:
             place = self._places.setdefault(channel, _Place())
             begin: dict[str, Any] = {"ch": channel, "snapshot": self.snapshot}
+            if channel.startswith("trades:"):  # no trade says what those before it said
+                begin["policy"] = "buffer"
             if place.epoch is not None:
                 begin["resume"] = {"epoch": place.epoch, "seq": place.seq}
             wanted.append(begin)

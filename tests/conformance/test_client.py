@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
-from sites import CHANNEL, TRADES, Site, running_asgi, running_gateway
+from sites import CHANNEL, TICKER, TRADES, Site, running_asgi, running_gateway
 
 from chaintide.api.client import stream
 from chaintide.api.live.effects import CLOSES, RESTART
@@ -67,6 +67,18 @@ async def test_what_is_published_while_it_is_away_comes_once_and_in_order(site):
             assert [event.data["n"] for event in came] == [n, n + 1, n + 2]
             assert {event.type for event in came} == {"update"}
     assert len(breaks) == 3
+
+
+async def test_of_trades_every_update_comes(site):
+    async with aclosing(stream(url_of(site), TRADES, TICKER, snapshot=1)) as events:
+        site.publish(TRADES, 0)
+        site.publish(TICKER, 0)
+        await take(events, 2)
+        site.publish(TICKER, *range(1, 10))
+        site.publish(TRADES, *range(1, 10))
+        came = await take(events, 10)
+        assert [e.data for e in came if e.ch == TRADES] == list(range(1, 10))
+        assert [e.data for e in came if e.ch == TICKER] == [9]
 
 
 async def test_a_snapshot_comes_again_when_the_log_is_another(site):
