@@ -43,7 +43,7 @@ class Exchange:
             yield Update(
                 channel=channel,
                 seq=self.seq,
-                key=self.seq if kind == "trades" else "one",
+                key=kind,
                 type="update",
                 event_ms=self.seq,
                 published_ms=self.seq,
