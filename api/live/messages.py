@@ -38,7 +38,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A subscription that ended; it can be resumed from ``seq``."""
+    """A subscription that ended; it can be resumed from ``seq``, which is 0 if it had not begun."""
 
     ch: str
     epoch: str

@@ -40,6 +40,12 @@ class Pending:
     request: Subscribe
     loading: set[str]
 
+    def cancel(self, name: str) -> None:
+        """Ask for that channel no more, and wait for it no more."""
+        kept = [wanted for wanted in self.request.channels if wanted.ch != name]
+        self.request = Subscribe(kept, self.request.id)
+        self.loading.discard(name)
+
 
 @dataclass(slots=True, eq=False)
 class Session:
@@ -90,16 +96,9 @@ class Session:
 
     def on_loaded(self, channel: str, *, now_ms: int) -> list[Effect]:
         """Return the answers that waited for a ``Load`` of ``channel``, which is over."""
-        ready: list[Subscribe] = []
-        for pending in list(self._pending):
+        for pending in self._pending:
             pending.loading.discard(channel)
-            if not pending.loading:
-                self._pending.remove(pending)
-                ready.append(pending.request)
-        outcome: list[Effect] = []
-        for request in ready:
-            outcome += self._answered(self._subscribe(request, is_loaded=True), now_ms)
-        return outcome
+        return self._answered(self._begin_loaded(), now_ms)
 
     def on_tick(self, *, now_ms: int, clock_ms: int, jitter: float) -> list[Effect]:
         """Return the ping, heartbeat or end that is due; ``clock_ms`` is the clock of pulses."""
@@ -224,18 +223,30 @@ class Session:
         ]
         return [Send(encoded(Answer(request.id, results))), *snapshots]
 
+    def _begin_loaded(self) -> list[Effect]:
+        ready = [pending.request for pending in self._pending if not pending.loading]
+        self._pending = [pending for pending in self._pending if pending.loading]
+        return [effect for request in ready for effect in self._subscribe(request, is_loaded=True)]
+
     def _unsubscribe(self, request: Unsubscribe) -> list[Effect]:
+        taken = {*self.subscriptions, *self._pending_names()}
         for place, name in enumerate(request.channels):
-            if name not in self.subscriptions or name in request.channels[:place]:
+            if name not in taken or name in request.channels[:place]:
                 reason = f"not subscribed to `{name}`"
                 refusal = Refusal(request.id, ErrorCode.NOT_SUBSCRIBED, reason)
                 return [Send(encoded_refusal(refusal))]
-        ended = [self.subscriptions.pop(name) for name in request.channels]
-        for subscription in ended:
-            self.directory.detach(subscription)
+        results = [self._leave(name) for name in request.channels]
+        return [*self._begin_loaded(), Send(encoded(Answer(request.id, results)))]
+
+    def _leave(self, name: str) -> Left:
         epoch = self.directory.epoch
-        results = [Left(name.fanout.name, epoch, name.seq) for name in ended]
-        return [Send(encoded(Answer(request.id, results)))]
+        subscription = self.subscriptions.pop(name, None)
+        if subscription is not None:
+            self.directory.detach(subscription)
+            return Left(name, epoch, subscription.seq)
+        for pending in self._pending:
+            pending.cancel(name)
+        return Left(name, epoch, 0)
 
     def _listing(self) -> list[Listed]:
         return [

@@ -5,6 +5,7 @@ const LONGEST_WAIT_MS = 8_000;
 const SILENT_MS = 40_000; // a server that lives says something every 15 s
 const SEND_EVERY_MS = 250; // it takes five messages a second
 const REFUSED_WAIT_MS = 2_000;
+const ALREADY_SUBSCRIBED = 105;
 const LARGEST_REQUEST = 60;
 const BEHIND_MS = 5_000;
 const UNSETTLED_MS = 1_500; // how long a new subscription may take
@@ -127,7 +128,8 @@ export class Subscriptions {
       channel.isAsked = false;
       if (count > 1) continue;
       channel.notBefore = nowMs + REFUSED_WAIT_MS;
-      channel.onMessage({ ch: channel.ch, type: "refused", error });
+      if (error.code === ALREADY_SUBSCRIBED) this.#leaving.add(channel.ch);
+      else channel.onMessage({ ch: channel.ch, type: "refused", error });
     }
   }
 }

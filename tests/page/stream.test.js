@@ -240,6 +240,21 @@ test("one unknown channel does not keep the others away", () => {
   assert.equal(world.stream.state, "behind");
 });
 
+test("a channel that the server holds from before is left, then asked for again", () => {
+  const world = new World();
+  world.want(CH);
+  world.stream.connect();
+  const error = { code: 105, message: "already subscribed", temporary: false };
+  world.say({ id: world.open().id, ok: false, error });
+  world.pass(5_000);
+  const [left, again] = world.socket.sent.slice(1);
+  assert.deepEqual([left.op, left.channels], ["unsubscribe", [CH]]);
+  assert.equal(again.op, "subscribe");
+  world.accept(again);
+  world.say(snapshot(10));
+  assert.deepEqual(world.got.map((message) => message.type), ["snapshot"]);
+});
+
 test("requests keep within what the server takes", () => {
   const world = started();
   for (let n = 0; n < 200; n += 1) {

@@ -185,6 +185,29 @@ def test_a_channel_that_is_being_loaded_is_taken(session: Session, market: Marke
     assert refused["error"]["code"] == 105
 
 
+def test_a_channel_can_be_left_while_it_is_being_loaded(session: Session, market: Market):
+    market.is_short = True
+    subscribe(session, CANDLES, TICKER, snapshot=20)
+    [left] = said(ask(session, id=3, op="unsubscribe", channels=[CANDLES]))
+    assert left["results"] == [{"ch": CANDLES, "epoch": "k3f9", "seq": 0}]
+    assert subscribe(session, CANDLES, snapshot=20) == [Load(CANDLES, 20)]
+    ack, _ = said(session.on_loaded(TICKER, now_ms=NOW_MS))
+    assert [result["ch"] for result in ack["results"]] == [TICKER]
+    ack, _ = said(session.on_loaded(CANDLES, now_ms=NOW_MS))
+    assert [result["ch"] for result in ack["results"]] == [CANDLES]
+
+
+def test_a_request_is_answered_when_what_it_waits_for_is_left(session: Session, market: Market):
+    market.is_short = True
+    subscribe(session, CANDLES, snapshot=20)
+    subscribe(session, TICKER)
+    begun, left = said(ask(session, id=3, op="unsubscribe", channels=[TICKER, CANDLES]))
+    assert (begun["id"], begun["results"]) == (2, [])
+    assert [result["ch"] for result in left["results"]] == [TICKER, CANDLES]
+    assert session.on_loaded(CANDLES, now_ms=NOW_MS) == []
+    assert session.subscriptions == {}
+
+
 def test_what_was_loaded_for_a_session_that_ended_is_dropped(
     hub: Hub, session: Session, market: Market
 ):
