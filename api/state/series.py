@@ -46,14 +46,20 @@ class Series:
         return True
 
     def load(self, stored: Sequence[Candle], *, is_whole: bool) -> None:
-        """Take the newest candles of a store, sorted, as the window; ``is_whole``: all it has."""
-        kept = self.over(stored, None, None)
+        """Take the newest candles of a store, sorted, as the window; ``is_whole``: all it has.
+
+        Where the store is so far behind that candles are missing, the window begins after them.
+        """
+        kept = self._merged(stored, None, None)
+        holes = _holes(kept, stored[-1].open_time_ms if stored else None)
+        if holes:
+            kept = kept[holes[-1] :]
+        elif stored and not is_whole:
+            kept = [candle for candle in kept if candle.open_time_ms >= stored[0].open_time_ms]
+        may_miss = not stored and len(self._recent) >= MAX_RECENT
         self._window = {candle.open_time_ms: candle for candle in kept}
         self._from_ms = kept[0].open_time_ms if kept else 0
-        self._is_whole = is_whole
-        if stored and not is_whole:
-            self._from_ms = stored[0].open_time_ms
-            self._window = {t: c for t, c in self._window.items() if t >= stored[0].open_time_ms}
+        self._is_whole = is_whole and not holes and not may_miss
         self._trim()
 
     def forget(self) -> None:
@@ -92,9 +98,20 @@ class Series:
         return found[max(0, len(found) - limit) :] if is_enough else None
 
     def over(
+        self, stored: Sequence[Candle], start_ms: int | None, end_ms: int | None
+    ) -> list[Candle]:
+        """Return stored and recent candles in ``[start_ms, end_ms)``, the newer form of each.
+
+        Recent ones that do not follow on from the stored ones are left out: what lies between
+        is still on its way to the store.
+        """
+        found = self._merged(stored, start_ms, end_ms)
+        holes = _holes(found, stored[-1].open_time_ms) if stored else []
+        return found[: holes[0]] if holes else found
+
+    def _merged(
         self, stored: Iterable[Candle], start_ms: int | None, end_ms: int | None
     ) -> list[Candle]:
-        """Return stored and recent candles in ``[start_ms, end_ms)``, the newer form of each."""
         merged = {candle.open_time_ms: candle for candle in stored}
         for open_ms, candle in self._recent.items():
             is_inside = (start_ms is None or start_ms <= open_ms) and (
@@ -126,9 +143,17 @@ def _open_ms(candle: Candle) -> int:
     return candle.open_time_ms
 
 
+def _holes(candles: list[Candle], from_ms: int | None) -> list[int]:
+    """Return which of ``candles``, sorted, do not follow on from one that opens then or later."""
+    return [
+        place
+        for place in range(1, len(candles))
+        if (from_ms is None or candles[place - 1].open_time_ms >= from_ms)
+        and candles[place - 1].close_time_ms != candles[place].open_time_ms
+    ]
+
+
 def _without_holes(candles: list[Candle]) -> list[Candle]:
     """Return the end of ``candles``, sorted, in which each begins where the one before ends."""
-    first = len(candles) - 1
-    while first > 0 and candles[first - 1].close_time_ms == candles[first].open_time_ms:
-        first -= 1
-    return candles[max(first, 0) :]
+    holes = _holes(candles, None)
+    return candles[holes[-1] :] if holes else candles

@@ -95,6 +95,21 @@ async def test_the_newest_candles_follow_the_topic_without_another_query(api: Se
     assert body["candles"][1]["trades"] == 7
 
 
+async def test_a_page_has_no_hole_while_the_store_is_far_behind(api: Served):
+    await api.stored(*(candle(minute) for minute in range(3)))
+    api.told(*(candle(minute) for minute in range(3, 100)))
+    forwards = {"start": 0}
+    assert minutes((await api.get("/v1/candles", market=MARKET, **forwards)).json()) == [0, 1, 2]
+    for query in ({}, {"end": 200 * MINUTE_MS}, forwards):
+        body = (await api.get("/v1/candles", market=MARKET, **query)).json()
+        assert minutes(body) == [0, 1, 2], "what is missing is on its way"
+    newest = (await api.get("/v1/candles", market=MARKET, limit=5)).json()
+    assert minutes(newest) == [95, 96, 97, 98, 99]
+    await api.stored(*(candle(minute) for minute in range(3, 99)))
+    body = (await api.get("/v1/candles", market=MARKET, **forwards)).json()
+    assert minutes(body) == list(range(100))
+
+
 async def test_many_who_ask_at_once_cost_one_query(api: Served):
     await api.stored(*(candle(minute) for minute in range(5)))
     api.backend.reader.store = counting = CountingStore(api.store)
