@@ -59,4 +59,7 @@ class Admission:
     def _is_allowed(self, origin: str | None, host: str | None) -> bool:
         if origin is None or ANY in self.origins or origin in self.origins:
             return True
-        return urlsplit(origin).netloc.lower() == (host or "").lower()
+        try:
+            return urlsplit(origin).netloc.lower() == (host or "").lower()
+        except ValueError:  # as of "http://[": it is no origin
+            return False
