@@ -78,7 +78,10 @@ class LocalChain:
         return int(self.anvil.rpc("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)
 
     def pass_time(self, seconds: int) -> None:
-        self.next_block_at(self.now_s() + seconds)
+        self.pass_until(self.now_s() + seconds)
+
+    def pass_until(self, time_s: int) -> None:
+        self.next_block_at(time_s)
         self.anvil.rpc("evm_mine")
 
     def next_block_at(self, time_s: int) -> None:

@@ -133,15 +133,17 @@ def test_a_project_that_misses_its_goal_gives_everything_back(village):
     said = village.act(FOUNDER, "fundFromTreasury", 1, FEE)["ProjectFunded"]
     assert said["funder"] == village.dao.address
     assert village.read("treasury") == 0
+    village.chain.pass_until(village.deadline - 1)
     with refused("DeadlineAhead", deadline=village.deadline):
         village.act(ALICE, "refund", 1, ALICE)
-    village.chain.pass_time(86_400)
+    village.chain.pass_until(village.deadline)
     with refused("DeadlinePassed", deadline=village.deadline):
         village.act(ALICE, "fundProject", 1, 1)
     purse = village.money(ALICE)
     said = village.act(BOB, "refund", 1, ALICE)["ContributionRefunded"]
     assert said == {"projectId": 1, "funder": ALICE, "amount": 40 * DOLLAR}
     assert village.money(ALICE) == purse + 40 * DOLLAR
+    assert village.read("projects", 1)[4] == FEE
     village.act(BOB, "refund", 1, village.dao.address)
     assert village.read("treasury") == village.money(village.dao.address) == FEE
     with refused("NothingToRefund", projectId=1, funder=ALICE):

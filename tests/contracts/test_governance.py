@@ -173,7 +173,7 @@ def test_votes_are_counted_once_in_time_and_from_stakes_that_were_there(live):
     court.act(ALICE, "castVote", 1, ABSTAIN, ACCUSED)
     with refused("AlreadyVoted", proposalId=1, voter=ALICE):
         court.act(ALICE, "castVote", 1, FOR, ACCUSED)
-    court.chain.pass_time(PERIOD_S)
+    court.chain.pass_until(proposed + PERIOD_S)
     with refused("VotingClosed", proposalId=1, since=proposed + PERIOD_S):
         court.act(BOB, "castVote", 1, FOR, ACCUSED)
 
@@ -193,9 +193,10 @@ def test_a_decision_is_carried_out_in_its_time_only(live):
     with refused("UnknownProposal", proposalId=9):
         court.act(ALICE, "execute", 9)
     court.act(ALICE, "castVote", 1, FOR, ACCUSED)
+    court.chain.pass_until(ends - 1)
     with refused("VotingOpen", proposalId=1, until=ends):
         court.act(ALICE, "execute", 1)
-    court.chain.pass_time(2 * PERIOD_S)
+    court.chain.pass_until(ends + PERIOD_S)
     with refused("ProposalLapsed", proposalId=1, since=ends + PERIOD_S):
         court.act(ALICE, "execute", 1)
 
