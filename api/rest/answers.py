@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -124,16 +125,19 @@ def chosen(candles: Sequence[Candle], query: CandlesQuery) -> list[Candle]:
     ]
 
 
-def is_settled(candles: Sequence[Candle], query: CandlesQuery, *, is_full: bool) -> bool:
+def is_settled(candles: Sequence[Candle], query: CandlesQuery, end_ms: int | None) -> bool:
     """Return whether the answer about these candles, a full page or all there are, is for ever.
 
-    That takes final candles only, and no room at the end for one that is still to come.
+    That takes final candles only, each where the one before ends, and no room before ``end_ms``,
+    the end of this page, for one that is still to come.
     """
     if not candles or any(candle.status != "final" for candle in candles):
         return False
-    if is_full and query.start is not None:
+    if any(after.open_time_ms != before.close_time_ms for before, after in pairwise(candles)):
+        return False
+    if len(candles) == query.limit and query.start is not None:
         return True
-    return query.end is not None and candles[-1].close_time_ms >= query.end
+    return end_ms is not None and candles[-1].close_time_ms >= end_ms
 
 
 def etag(body: bytes) -> str:

@@ -12,9 +12,11 @@ from chaintide.api.rest.pages import Page
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.schema import MARKET, errors, ok
 from chaintide.streams import codec
-from chaintide.streams.records import Candle
+from chaintide.streams.errors import RetryableError
+from chaintide.streams.records import Candle, Market
 
 router: Final = APIRouter(prefix="/v1", tags=["market data"], default_response_class=Response)
+Span = tuple[int | None, int | None]
 _FOR_EVER: Final = {"Cache-Control": "public, max-age=86400"}
 _TRADE: Final = {
     "trade_id": 7001,
@@ -65,18 +67,32 @@ async def candles(request: Request, query: Annotated[queries.CandlesQuery, Query
     asked = f"{query.scope}|{query.limit}|{query.cursor}"
     if (kept := shared.pages.get(asked)) is not None:
         return _settled(request, kept)
-    start_ms, end_ms = _range(shared, query)
-    read = await shared.reader.candles(market, query.interval, start_ms, end_ms, query.limit)
-    is_full = len(read) == query.limit
+    span = _range(shared, query)
+    read = await shared.reader.candles(market, query.interval, *span, query.limit)
     page = answers.CandlesPage(
         market, query.interval, answers.chosen(read, query), _next(shared, query, read)
     )
-    if not answers.is_settled(read, query, is_full=is_full):
+    if not answers.is_settled(read, query, span[1]) or not await _is_stored(
+        shared, query, span, read
+    ):
         return json(page)
     body = codec.encode(page)
     settled = Page(body, answers.etag(body))
     shared.pages.put(asked, settled)
     return _settled(request, settled)
+
+
+async def _is_stored(
+    shared: Backend, query: queries.CandlesQuery, span: Span, read: list[Candle]
+) -> bool:
+    """Return whether the store alone says the same: it has no holes, however far it is behind."""
+    try:
+        stored = await shared.reader.store.candles(
+            Market(query.market), query.interval, *span, query.limit
+        )
+    except RetryableError:
+        return False
+    return stored == read
 
 
 def _settled(request: Request, page: Page) -> Response:
@@ -86,7 +102,7 @@ def _settled(request: Request, page: Page) -> Response:
     return Response(page.body, media_type="application/json", headers=headers)
 
 
-def _range(shared: Backend, query: queries.CandlesQuery) -> tuple[int | None, int | None]:
+def _range(shared: Backend, query: queries.CandlesQuery) -> Span:
     if query.cursor is None:
         return query.start, query.end
     try:

@@ -172,6 +172,7 @@ def final(*at: int) -> list[Candle]:
         (final(0, 1, 2), {"start": 0}, False),
         (final(0, 1, 2), {"end": 3 * MINUTE_MS}, True),
         (final(0, 1, 2), {}, False),
+        (final(0, 2), {"start": 0, "end": 3 * MINUTE_MS}, False),
         ([*final(0), candle(1)], {"start": 0, "end": 2 * MINUTE_MS}, False),
         ([], {"start": 0, "end": MINUTE_MS}, False),
     ],
@@ -189,6 +190,28 @@ async def test_only_an_answer_that_can_never_change_has_an_etag(
         assert (again.status_code, again.content) == (304, b"")
         other = await api.http.get(answer.url, headers={"If-None-Match": '"other"'})
         assert other.content == answer.content
+
+
+async def test_what_only_the_topic_said_is_not_settled_before_it_is_stored(api: Served):
+    query = {"start": 0, "end": 5 * MINUTE_MS}
+    await api.stored(*final(7))
+    api.told(*final(3, 4))  # an earlier one is still on its way to the store
+    answer = await api.get("/v1/candles", market=MARKET, **query)
+    assert (minutes(answer.json()), "etag" in answer.headers) == ([3, 4], False)
+    await api.stored(*final(2, 3, 4))
+    answer = await api.get("/v1/candles", market=MARKET, **query)
+    assert (minutes(answer.json()), "etag" in answer.headers) == ([2, 3, 4], True)
+
+
+async def test_backward_pages_are_settled_by_where_they_end(api: Served):
+    await api.stored(*final(0, 1, 2, 3), candle(4))
+    newest = await api.get("/v1/candles", market=MARKET, limit=2)
+    assert "etag" not in newest.headers
+    cursor = newest.json()["next"]
+    for _ in range(2):
+        older = await api.get("/v1/candles", market=MARKET, limit=2, cursor=cursor)
+        assert (minutes(older.json()), "etag" in older.headers) == ([1, 2], True)
+        api.backend.reader.store = DownStore()
 
 
 async def test_recent_trades_come_oldest_first(api: Served):
