@@ -1,5 +1,6 @@
 // Puts the page together: what is chosen, what is asked for, where it is drawn.
 
+import { named } from "./address.js";
 import { Chart, legend } from "./chart.js";
 import { Feeds } from "./feeds.js";
 import * as format from "./format.js";
@@ -64,8 +65,18 @@ function onState(state, detail) {
 // ---------------------------------------------------------------------- choice
 
 function fromAddress() {
-  const [market = "", interval = ""] = decodeURIComponent(location.hash.slice(1)).split("/");
-  return { market, interval: interval in WIDTHS_MS ? interval : chosen.interval };
+  const { market, interval } = named(location.hash, Object.keys(WIDTHS_MS));
+  return { market, interval: interval || chosen.interval };
+}
+
+function onAddress() {
+  const wanted = fromAddress();
+  if (wanted.market) choose(wanted);
+  else if (chosen.market) writeAddress(); // it named a place on the page
+}
+
+function writeAddress() {
+  history.replaceState(null, "", `#${chosen.market}/${chosen.interval}`);
 }
 
 function choose({ market = chosen.market, interval = chosen.interval }) {
@@ -73,7 +84,7 @@ function choose({ market = chosen.market, interval = chosen.interval }) {
   leave();
   const isOther = market !== chosen.market;
   chosen = { market, interval, series: new Series(WIDTHS_MS[interval]), cursor: null };
-  history.replaceState(null, "", `#${market}/${interval}`);
+  writeAddress();
   byId(`interval-${interval}`).checked = true;
   markets.choose(market);
   writeSummary();
@@ -303,7 +314,7 @@ function start() {
   byId("newest").addEventListener("click", () => chart?.scroll(0));
   byId("chart").addEventListener("keydown", onChartKey);
   document.addEventListener("keydown", onPageKey);
-  addEventListener("hashchange", () => choose(fromAddress()));
+  addEventListener("hashchange", onAddress);
   addEventListener("online", () => stream.connect());
   patiently(openChart, (error) => {
     libraryFault = error.message;

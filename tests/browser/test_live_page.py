@@ -277,6 +277,18 @@ def test_everything_can_be_reached_by_keyboard(trader: Trader):
     assert trader.see("location.hash") == f"#{chosen}/5m"
 
 
+def test_the_link_past_the_chart_leads_to_the_markets_and_changes_nothing(trader: Trader):
+    trader.open("#kraken:BTC-USD/1m")
+    trader.page.keyboard.press("Tab")
+    trader.page.keyboard.press("Enter")
+    trader.until("document.activeElement.id === 'markets' && location.hash !== '#markets'")
+    for place in ("", "#100%"):
+        trader.see(f"void (location.hash = '{place}')")
+        trader.until("location.hash === '#kraken:BTC-USD/1m'")
+    assert trader.see("chaintide.market()") == "kraken:BTC-USD"
+    assert trader.see("chaintide.barCount()") > 0
+
+
 @pytest.mark.usefixtures("closed_ms")
 def test_the_markets_can_be_sorted(trader: Trader):
     trader.open()
