@@ -29,6 +29,9 @@ app = typer.Typer(
     ),
 )
 URL = "ws://127.0.0.1:8321/ws/v1"
+# A clock that goes on while a machine sleeps, where there is one.
+_STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_BOOTED_NS = time.time_ns() - time.clock_gettime_ns(_STEADY)
 WIDE = 240  # columns: a number that wraps can be read, one that is cut cannot
 
 DataDir = Annotated[
@@ -41,6 +44,11 @@ Workers = Annotated[int, typer.Option(min=1, help="How many workers share the pa
 def now_ms() -> int:
     """Return the wall clock; nothing below this file may call it."""
     return time.time_ns() // 1_000_000
+
+
+def steady_ms() -> int:
+    """Return the time since the Unix epoch by a clock that nobody can set; it never goes back."""
+    return (_BOOTED_NS + time.clock_gettime_ns(_STEADY)) // 1_000_000
 
 
 def now_us() -> int:
@@ -134,7 +142,8 @@ def serve(
         logs.log_as_json(settings.log_level)
         out.print(f"http://{settings.http_host}:{number}")
 
-    run_until_told(serving.serve(settings, roles.Listening(port=port, announce=announce), now_ms))
+    listening = roles.Listening(port=port, announce=announce)
+    run_until_told(serving.serve(settings, listening, now_ms, steady_ms=steady_ms))
 
 
 @app.command()
@@ -152,9 +161,8 @@ def gateway(
         logs.log_as_json(settings.log_level)
         out.print(f"ws://{settings.http_host}:{number}/ws/v1")
 
-    run_until_told(
-        gate.run_gateway(settings, roles.Listening(port=port, announce=announce), now_ms)
-    )
+    listening = roles.Listening(port=port, announce=announce)
+    run_until_told(gate.run_gateway(settings, listening, now_ms, steady_ms=steady_ms))
 
 
 @app.command()

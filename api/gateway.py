@@ -15,9 +15,15 @@ from chaintide.sinks.candle_store import CandleStore
 
 
 async def run_gateway(
-    settings: Settings, listening: roles.Listening, now_ms: Callable[[], int]
+    settings: Settings,
+    listening: roles.Listening,
+    now_ms: Callable[[], int],
+    *,
+    steady_ms: Callable[[], int],
 ) -> None:
     """Serve WebSocket clients until cancelled; several processes may share one port.
+
+    ``steady_ms`` is the clock of what is live: it never goes back.
 
     Raises:
         ConfigError: If the port is taken by another program, or the settings do not fit the topics.
@@ -26,7 +32,7 @@ async def run_gateway(
     async with roles.given_kafka(settings) as kafka, roles.store(settings) as store:
         reader = CandleReader(View(), store)
         admission = Admission(settings.origins, settings.connections_per_address)
-        broadcast = Broadcast(reader, text_frame, admission, now_ms)
+        broadcast = Broadcast(reader, text_frame, admission, steady_ms)
         follower = Follower(
             kafka=kafka,
             partitions=settings.partitions,

@@ -37,8 +37,16 @@ GROUPS: Final = {
 }
 
 
-async def serve(settings: Settings, listening: roles.Listening, now_ms: Callable[[], int]) -> None:
+async def serve(
+    settings: Settings,
+    listening: roles.Listening,
+    now_ms: Callable[[], int],
+    *,
+    steady_ms: Callable[[], int],
+) -> None:
     """Serve until cancelled; the server answers from the start, whatever else is down.
+
+    ``steady_ms`` is the clock of what is live: it never goes back.
 
     Raises:
         ConfigError: If the port is taken, or the settings do not fit the topics.
@@ -62,14 +70,18 @@ async def serve(settings: Settings, listening: roles.Listening, now_ms: Callable
                 cursor_key=cursor_key(settings.data_dir, settings.cursor_key.get_secret_value()),
             )
             listening.announce(bound.getsockname()[1])
-            await _run(settings, backend, follower, bound)
+            await _run(settings, backend, follower, bound, steady_ms)
 
 
 async def _run(
-    settings: Settings, backend: Backend, follower: Follower, bound: socket.socket
+    settings: Settings,
+    backend: Backend,
+    follower: Follower,
+    bound: socket.socket,
+    steady_ms: Callable[[], int],
 ) -> None:
     admission = Admission(settings.origins, settings.connections_per_address)
-    broadcast = Broadcast(backend.reader, asgi.prepare, admission, backend.now_ms)
+    broadcast = Broadcast(backend.reader, asgi.prepare, admission, steady_ms)
     follower.on_updates = broadcast.publish
     site = Site()
     app = new_app(backend)
