@@ -13,7 +13,7 @@ from chaintide.api.live.update import Update
 from chaintide.api.loading import CandleReader
 from chaintide.api.sockets.admission import Admission
 from chaintide.api.sockets.pump import Pump
-from chaintide.streams.errors import RetryableError
+from chaintide.streams.errors import ChaintideError
 from chaintide.streams.intervals import WIDTH_MS
 from chaintide.streams.records import Market
 
@@ -68,5 +68,5 @@ class Broadcast(Generic[T]):
             return
         try:
             await self._reader.load(Market(channel.subject), channel.param)
-        except RetryableError as error:
+        except ChaintideError as error:
             logger.warning("no older candles channel=%s reason=%s", name, error)

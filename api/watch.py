@@ -1,6 +1,7 @@
 """The shell that looks at Kafka, at the store, and at how far the other roles are behind."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from chaintide.streams.admin import lag
 from chaintide.streams.errors import ChaintideError
 from chaintide.streams.kafka import KafkaConfig
 
+logger = logging.getLogger(__name__)
 EVERY_S: Final = 5.0
 PATIENCE_S: Final = 10.0
 
@@ -40,8 +42,8 @@ class Watch:
                     role: await lag(self.kafka, group, topic)
                     for role, (group, topic) in self.groups.items()
                 }
-        except (ChaintideError, OSError) as error:
-            self.surroundings.kafka_fault = str(error) or "no answer"
+        except Exception as error:  # a look must not end what it looks after
+            self.surroundings.kafka_fault = _fault("kafka", error)
             return
         self.surroundings.messages_behind = behind
         self.surroundings.kafka_fault = ""
@@ -50,7 +52,14 @@ class Watch:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self.store.markets()
-        except (ChaintideError, OSError) as error:
-            self.surroundings.store_fault = str(error) or "no answer"
+        except Exception as error:  # as above
+            self.surroundings.store_fault = _fault("store", error)
             return
         self.surroundings.store_fault = ""
+
+
+def _fault(name: str, error: Exception) -> str:
+    if not isinstance(error, ChaintideError | OSError):
+        logger.error("not looked at name=%s", name, exc_info=error)
+        return f"{type(error).__name__} {error}".strip()
+    return str(error) or "no answer"

@@ -13,7 +13,7 @@ from msgspec import convert
 from msgspec.structs import astuple
 
 from chaintide.sinks.conflation import Version, conflate, version
-from chaintide.streams.errors import ConfigError, RetryableError
+from chaintide.streams.errors import ConfigError, FatalError, RetryableError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
@@ -78,6 +78,7 @@ class SqliteStore:
 
     Raises:
         ConfigError: If a newer program wrote the file.
+        FatalError: If the file is damaged or no such file.
         RetryableError: If the file cannot be opened now.
     """
 
@@ -227,8 +228,8 @@ def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
 def _sorted_errors(work: Callable[[], _T]) -> _T:
     try:
         return work()
-    except sqlite3.OperationalError as error:
-        # The low byte is the primary code.
-        if error.sqlite_errorcode & 0xFF in PASSING:
+    except sqlite3.Error as error:
+        # The low byte is the primary code; errors of Python's module itself have none.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
             raise RetryableError(f"SQLite: {error}") from error
-        raise
+        raise FatalError(f"SQLite: {error}, which waiting does not help") from error

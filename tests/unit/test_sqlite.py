@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 from chaintide.sinks import sqlite
 from chaintide.sinks.sqlite import SqliteStore
-from chaintide.streams.errors import ConfigError, RetryableError
+from chaintide.streams.errors import ConfigError, FatalError, RetryableError
 from chaintide.streams.records import Candle
 
 
@@ -83,6 +83,25 @@ def test_a_file_that_cannot_be_opened_is_worth_waiting_for(path: Path):
     path.mkdir(parents=True)
     with pytest.raises(RetryableError, match="unable to open"):
         SqliteStore(path)
+
+
+def test_a_file_of_something_else_is_fatal_and_named_as_such(path: Path):
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(FatalError, match="file is not a database"):
+        SqliteStore(path)
+
+
+async def test_what_is_wrong_with_a_file_later_on_is_fatal_too(path: Path):
+    store = SqliteStore(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE markets")
+    connection.close()
+    with pytest.raises(FatalError, match="no such table"):
+        await store.markets()
+    with pytest.raises(FatalError, match="no such table"):
+        await store.write([batch(candle(0))])
+    await store.close()
 
 
 async def test_a_write_is_stored_as_a_whole_or_not_at_all(path: Path):
