@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from chaintide.streams.codec import MARKET
 from chaintide.streams.intervals import INTERVALS
 
-_MARKET: Final = r"(?P<subject>[a-z0-9_-]{1,32}:[A-Za-z0-9._-]{1,64})"
+_MARKET: Final = f"(?P<subject>{MARKET.pattern})"
 _INTERVAL: Final = rf"(?P<param>{'|'.join(INTERVALS)})"
 
 
@@ -33,9 +34,11 @@ class Channel:
 
 # A new kind is a new line here.
 KINDS: Final[dict[str, Kind]] = {
-    "trades": Kind(re.compile(_MARKET), "trades:<market>", 100),
-    "ticker": Kind(re.compile(_MARKET), "ticker:<market>", 1),
-    "candles": Kind(re.compile(f"{_MARKET}:{_INTERVAL}"), "candles:<market>:<interval>", 100),
+    "trades": Kind(re.compile(_MARKET, re.ASCII), "trades:<market>", 100),
+    "ticker": Kind(re.compile(_MARKET, re.ASCII), "ticker:<market>", 1),
+    "candles": Kind(
+        re.compile(f"{_MARKET}:{_INTERVAL}", re.ASCII), "candles:<market>:<interval>", 100
+    ),
     "status": Kind(re.compile(""), "status", 100),
 }
 

@@ -15,7 +15,7 @@ RequestId = (
     Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
     | Annotated[str, msgspec.Meta(max_length=64)]
 )
-ChannelName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+ChannelName = Annotated[str, msgspec.Meta(min_length=1, max_length=192)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 

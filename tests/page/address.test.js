@@ -14,6 +14,11 @@ test("an address names a market and an interval, or a market alone", () => {
   assert.deepEqual(read("#kraken%3ABTC-USD/1m"), ["kraken:BTC-USD", "1m"]);
 });
 
+test("a market may have a slash in its name", () => {
+  assert.deepEqual(read("#kraken:BTC/USD/5m"), ["kraken:BTC/USD", "5m"]);
+  assert.deepEqual(read("#kraken:BTC/USD"), ["kraken:BTC/USD", ""]);
+});
+
 test("a place on the page is no market", () => {
   assert.deepEqual(read("#markets"), ["", ""]);
   assert.deepEqual(read(""), ["", ""]);

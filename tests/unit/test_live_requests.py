@@ -58,7 +58,7 @@ def test_what_is_not_json_is_none(text: str):
         ({"nix": 1}, "nix"),
         ({"ch": 5}, "ch"),
         ({"ch": ""}, "ch"),
-        ({"ch": "x" * 129}, "ch"),
+        ({"ch": "x" * 193}, "ch"),
         ({"snapshot": -1}, "snapshot"),
         ({"snapshot": 1_001}, "snapshot"),
         ({"snapshot": True}, "snapshot"),
