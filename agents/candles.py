@@ -7,6 +7,7 @@ from chaintide.agents.book import LEVELS, MINUTE_US, Book, Pending, Rules, by_mi
 from chaintide.agents.gaps import after, are_in, cause
 from chaintide.agents.runs import Runs
 from chaintide.agents.shelf import Shelf
+from chaintide.agents.waiting import Waiting
 from chaintide.agents.windows import WIDTHS_US, Shown, Window, candle, close_of
 from chaintide.streams.records import Candle, Gap, Market, Reason, Status, TradeBatch
 
@@ -27,6 +28,7 @@ class CandleLogic:
         self.book = book
         self.shelf = shelf
         self.duplicates = 0
+        self._waiting = Waiting(book)
         self._touched: set[tuple[int, int]] = set()
         self._dirty: set[tuple[int, int]] = set()
         self._finals: list[Candle] = []
@@ -70,9 +72,7 @@ class CandleLogic:
 
     def undo(self, position: int) -> None:
         """Drop every pending trade above ``position``."""
-        gone = [p for p in self.book.pending if p.position > position]
-        self.book.pending = [p for p in self.book.pending if p.position <= position]
-        for trade in gone:
+        for trade in self._waiting.take_above(position):
             bar = trade.bar
             minute = self.shelf.get(0, opening(bar.open_time_us, 0))
             Runs(minute.runs).discard(bar.open_id)
@@ -86,11 +86,9 @@ class CandleLogic:
 
     def settle(self, position: int) -> None:
         """Make every pending trade at or below ``position`` settled; no candle changes."""
-        for trade in self.book.pending:
-            if trade.position <= position:
-                for _, window in self._windows(trade.bar.open_time_us):
-                    window.absorb(trade.bar)
-        self.book.pending = [p for p in self.book.pending if p.position > position]
+        for trade in self._waiting.take_until(position):
+            for _, window in self._windows(trade.bar.open_time_us):
+                window.absorb(trade.bar)
         self._finalize()
 
     def drain(self) -> tuple[list[Candle], list[Gap]]:
@@ -124,6 +122,7 @@ class CandleLogic:
         for level, window in enumerate(self.shelf.minute(minute_us)):
             window.absorb(bar)
             window.updated_us = now_us
+            self._waiting.forget(level, window.open_us)
             changed.add((level, window.open_us))
         if not is_open:
             self._carry()
@@ -133,7 +132,7 @@ class CandleLogic:
         self._begin(min(batch.times_us))
         for row in range(len(batch)):
             bar = bar_of(rows(batch, [row]))
-            self.book.pending.append(Pending(position, bar))
+            self._waiting.add(Pending(position, bar))
             for level, window in self._windows(bar.open_time_us):
                 self._touched.add((level, window.open_us))
         self._carry()
@@ -145,17 +144,7 @@ class CandleLogic:
 
     def _shown(self, level: int, window: Window) -> Bar | None:
         """Return settled and pending trades of ``window`` in one bar."""
-        end_us = window.open_us + WIDTHS_US[level]
-        bar = window.bar
-        waiting = [
-            p.bar for p in self.book.pending if window.open_us <= p.bar.open_time_us < end_us
-        ]
-        if not waiting:
-            return bar
-        whole = (bar or waiting.pop()).copy()
-        for other in waiting:
-            whole.absorb(other)
-        return whole
+        return self._waiting.shown(level, window)
 
     def _begin(self, time_us: int) -> None:
         """Let the market begin at ``time_us`` if it is the earliest trade so far."""

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.records import (
@@ -32,6 +33,7 @@ class Outgoing:
 
 
 Plan = list[list[Outgoing]]
+_home_of = lru_cache(maxsize=65_536)(partition_of)  # hashing a key takes longer than decoding a log
 
 
 @dataclass(slots=True)
@@ -119,13 +121,13 @@ class Publishing:
             if pool is not None and (trade := swap_of(record, pool)) is not None:
                 trades[pool.market].append(trade)
         for market, swaps in trades.items():
-            home = partition_of(market, self.partitions)
+            home = _home_of(market, self.partitions)
             for batch in batches_of(market, swaps, block=block, epoch=self.epoch):
                 yield Outgoing(TRADES, market, home, batch)
 
     def _log(self, record: ChainLog) -> Outgoing:
         key = f"{self.chain}:{record.stream}"
-        return Outgoing(CHAIN, key, partition_of(Market(key), self.partitions), record)
+        return Outgoing(CHAIN, key, _home_of(Market(key), self.partitions), record)
 
     def _progress(self, end: Header) -> Iterable[Outgoing]:
         head = Head(
