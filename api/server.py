@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from chaintide.api import roles
 from chaintide.api.broadcast import Broadcast
@@ -84,8 +85,7 @@ async def _run(
     broadcast = Broadcast(backend.reader, asgi.prepare, admission, steady_ms)
     follower.on_updates = broadcast.publish
     site = Site()
-    app = new_app(backend)
-    asgi.mount(app, broadcast.pump, admission)
+    app = application(backend, broadcast)
     app.include_router(site.router)
     edge = with_edge(
         app,
@@ -112,6 +112,14 @@ async def _run(
             tasks.create_task(broadcast.run(follower))
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
+
+
+def application(backend: Backend, broadcast: Broadcast[str]) -> FastAPI:
+    """Return the routes of ``backend`` and the sockets of ``broadcast``, which it counts."""
+    app = new_app(backend)
+    asgi.mount(app, broadcast.pump, broadcast.admission)
+    app.state.metrics.clients.set_function(lambda: len(broadcast.pump.hub.sessions))
+    return app
 
 
 async def _follow(backend: Backend, follower: Follower) -> None:
