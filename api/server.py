@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -93,15 +93,7 @@ async def _run(
         origins=frozenset(settings.origins),
         clock=(backend.now_ms, time.perf_counter),
     )
-    config = uvicorn.Config(
-        edge,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-        **asgi.UVICORN,
-    )
+    config = uvicorn.Config(edge, **uvicorn_options(settings))
     watch = Watch(follower.kafka, backend.store, GROUPS, backend.surroundings)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -120,6 +112,20 @@ def application(backend: Backend, broadcast: Broadcast[str]) -> FastAPI:
     asgi.mount(app, broadcast.pump, broadcast.admission)
     app.state.metrics.clients.set_function(lambda: len(broadcast.pump.hub.sessions))
     return app
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """Return how to serve; a client may say who it is only through a proxy of the settings."""
+    return {
+        "log_config": None,
+        "access_log": False,
+        "lifespan": "off",
+        "server_header": False,
+        "timeout_graceful_shutdown": GRACE_S,
+        "proxy_headers": bool(settings.proxies),
+        "forwarded_allow_ips": settings.proxies,
+        **asgi.UVICORN,
+    }
 
 
 async def _follow(backend: Backend, follower: Follower) -> None:

@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     rate_per_minute: int = Field(
         default=1_200, ge=0, description="Requests a minute for each address; 0: no limit."
     )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` names the client of "
+        "`chaintide serve`, separated by commas. Empty: none is believed.",
+    )
     cursor_key: SecretStr = Field(
         default=SecretStr(""),
         description="Key that signs cursors, the same for every server. Empty: a random one in "
@@ -161,6 +166,11 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """The origins that may read the API."""
         return _listed(self.cors_origins)
+
+    @property
+    def proxies(self) -> list[str]:
+        """The proxies that may say whom they speak for."""
+        return _listed(self.trusted_proxies)
 
     def kafka_config(self) -> KafkaConfig | None:
         """Return where the configured Kafka is; None means the embedded one."""
