@@ -51,7 +51,8 @@ class Pending:
 class Session:
     """The logic of one client.
 
-    The adapter sets ``is_writable`` as its transport has room or none. It carries out effects in
+    The adapter sets ``is_writable`` to false when its transport has no room, and calls
+    ``on_writable`` when it has again. It carries out effects in
     their order and before the next flush; so a channel begins with the answer, then comes the
     snapshot if any, then updates. ``parts`` is empty but during a flush.
     """
@@ -66,6 +67,15 @@ class Session:
     parts: tuple[bytes, ...] = ()
     _pending: list[Pending] = field(default_factory=list[Pending])
     _unread_bytes: int = 0
+
+    def on_writable(self) -> None:
+        """Note that the transport has room again, as what was written has been read."""
+        self.is_writable = True
+        self._unread_bytes = 0
+
+    def on_backlog(self, unwritten_bytes: int) -> None:
+        """Note how much the transport still holds: of the answers no more can be unread."""
+        self._unread_bytes = min(self._unread_bytes, unwritten_bytes)
 
     def on_sign(self) -> None:
         """Note that something came that says nothing but that the client lives, like a pong."""
@@ -134,7 +144,6 @@ class Session:
             return outcome
         self.sent_ms = now_ms
         if self.is_writable:
-            self._unread_bytes = 0
             return outcome
         self._unread_bytes += size
         if self._unread_bytes > self.directory.limits.unread_bytes:

@@ -46,6 +46,11 @@ class Client:
         """Hand a frame to the task that writes."""
         self._put(frame)
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Return what waits for the task that writes."""
+        return sum(len(frame) for frame in self._frames if isinstance(frame, str))
+
     def ping(self) -> None:
         """Do nothing: ASGI has no pings, the server under it sends them and ends the dead."""
         self.session.on_sign()
@@ -118,3 +123,4 @@ async def _read(socket: WebSocket, client: Client, pump: AsgiPump) -> None:
             pump.on_text(client.session, text)
         else:
             pump.on_binary(client.session)
+        await asyncio.sleep(0)  # many requests may be here already: let answers be written

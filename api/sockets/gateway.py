@@ -112,6 +112,11 @@ class Client:
         self.pump = pump
         self.session = pump.join(self)
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Return what the transport holds."""
+        return self._connection.transport.get_write_buffer_size()
+
     def ping(self) -> None:
         """Write a ping; any frame answers it."""
         self.write(PING)

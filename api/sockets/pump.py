@@ -35,6 +35,11 @@ class Wire(Protocol[T_contra]):
     The adapter keeps ``Session.is_writable`` true to whether the connection takes more.
     """
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Return how much has been written to it that it still holds."""
+        ...
+
     def write(self, frame: T_contra, /) -> object:
         """Write a frame that was prepared."""
         ...
@@ -84,6 +89,8 @@ class Pump(Generic[T]):
 
     def on_text(self, session: Session, text: str | bytes) -> None:
         """Answer a text frame."""
+        if not session.is_writable and session in self._wires:
+            session.on_backlog(self._wires[session].backlog_bytes)
         self._carry_out(session, session.on_text(text, now_ms=self._now_ms()))
 
     def on_binary(self, session: Session) -> None:
@@ -92,7 +99,7 @@ class Pump(Generic[T]):
 
     def on_writable(self, session: Session) -> None:
         """Go on with a connection that takes more again."""
-        session.is_writable = True
+        session.on_writable()
         if self.hub.directory.waiting:
             self._schedule()
 

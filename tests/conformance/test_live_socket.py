@@ -168,6 +168,20 @@ async def test_a_flood_is_ended(site):
     await assert_healthy(site)
 
 
+async def test_requests_may_be_sent_without_waiting_for_answers(site):
+    channels = [f"ticker:kraken:M{n}-USD" for n in range(16)]
+    for channel in channels:
+        site.publish(channel, "x" * 100_000)
+    async with site.client(max_size=None) as client:
+        for channel in channels:
+            wanted = [{"ch": channel, "snapshot": 1}]
+            request = {"id": 1, "op": "subscribe", "channels": wanted}
+            client.protocol.send_text(json.dumps(request).encode())
+        client.transport.write(b"".join(client.protocol.data_to_send()))
+        came = [m["ch"] for m in await messages(client, 32) if m.get("type") == "snapshot"]
+        assert came == channels
+
+
 async def test_a_page_of_another_origin_is_refused(site):
     for other in ("https://elsewhere.example", "null", "http://["):
         async with site.client(origin=other) as client:
