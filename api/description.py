@@ -106,10 +106,7 @@ def describe(version: str) -> dict[str, Any]:
             {"code": close.code, "reason": close.reason, "reconnect": close.may_reconnect}
             for close in CLOSES
         ],
-        "x-errors": [
-            {"code": int(code), "name": code.name.lower(), "temporary": code.is_temporary}
-            for code in ErrorCode
-        ],
+        "x-errors": [{"code": int(code), "name": code.name.lower()} for code in ErrorCode],
     }
 
 

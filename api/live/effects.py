@@ -7,7 +7,6 @@ code   reconnect   when
 1007   no          a text frame is not UTF-8
 1008   no          the origin is not allowed
 1009   no          a frame from the client is larger than 64 KiB
-1012   yes         the server starts again
 1013   yes         the server has too many connections, try later
 3001   yes         the server shuts down; ``goaway`` came before
 3008   yes         the client reads too slowly; ``slow`` came before
@@ -60,7 +59,7 @@ class Close:
     @property
     def may_reconnect(self) -> bool:
         """Return whether a client should connect again by itself."""
-        return self.code in {1012, 1013} or 3000 <= self.code < 3500
+        return self.code == 1013 or 3000 <= self.code < 3500
 
 
 Effect = Send | Load | Ping | Close
@@ -69,7 +68,6 @@ BINARY: Final = Close(1003, "text frames only")
 NOT_UTF8: Final = Close(1007, "not UTF-8")
 POLICY: Final = Close(1008, "origin not allowed")
 TOO_BIG: Final = Close(1009, "message too big")
-RESTART: Final = Close(1012, "restart")
 TRY_LATER: Final = Close(1013, "too many connections")
 SHUTDOWN: Final = Close(3001, "shutdown")
 SLOW: Final = Close(3008, "slow")
@@ -82,7 +80,6 @@ CLOSES: Final = (
     NOT_UTF8,
     POLICY,
     TOO_BIG,
-    RESTART,
     TRY_LATER,
     SHUTDOWN,
     SLOW,

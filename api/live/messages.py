@@ -62,11 +62,11 @@ class Pong(msgspec.Struct, frozen=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """Why not; ``temporary`` if the same request may succeed later."""
+    """Why not; ``temporary`` asks to try again, which none of the codes does yet."""
 
     code: int
     message: str
-    temporary: bool
+    temporary: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -148,7 +148,7 @@ def encoded(message: Message) -> bytes:
 def encoded_refusal(refusal: Refusal) -> bytes:
     """Return the answer to a request that was refused."""
     code = refusal.code
-    body = ErrorBody(int(code), refusal.message, code.is_temporary)
+    body = ErrorBody(int(code), refusal.message)
     return _encode(Refused(refusal.id, body))
 
 

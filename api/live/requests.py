@@ -20,22 +20,15 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class ErrorCode(IntEnum):
-    """The codes of refusals; one can be right later only where ``is_temporary``."""
+    """The codes of refusals."""
 
-    INTERNAL = 100
     UNKNOWN_CHANNEL = 102
-    PERMISSION_DENIED = 103
     UNKNOWN_OP = 104
     ALREADY_SUBSCRIBED = 105
     LIMIT_EXCEEDED = 106
     BAD_REQUEST = 107
     NOT_AVAILABLE = 108
     NOT_SUBSCRIBED = 113
-
-    @property
-    def is_temporary(self) -> bool:
-        """Return whether the same request may succeed later."""
-        return self is ErrorCode.INTERNAL
 
 
 class Resume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """The AsyncAPI document says what the hub does: neither more nor less."""
 
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from chaintide.api import description
+from chaintide.api.live import effects
 from chaintide.api.live.directory import Directory
 from chaintide.api.live.effects import CLOSES, Send
 from chaintide.api.live.hub import Hub
@@ -102,6 +104,15 @@ def test_every_message_is_as_described():
 def test_what_is_not_as_described_is_told_from_it(name: str, message: dict):
     with pytest.raises(jsonschema.ValidationError):
         check(name, message)
+
+
+def test_every_code_is_in_use():
+    sources = [*(ROOT / "api/live").glob("*.py"), *(ROOT / "api/sockets").glob("*.py")]
+    text = "".join(path.read_text() for path in sources if path.name != "effects.py")
+    names = [name for name, value in vars(effects).items() if value in CLOSES]
+    assert len(names) == len(CLOSES)
+    names += [f"ErrorCode.{code.name}" for code in ErrorCode]
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_the_page_names_every_message_code_and_field():

@@ -9,7 +9,7 @@ import pytest
 from sites import CHANNEL, TICKER, TRADES, Site, running_asgi, running_gateway
 
 from chaintide.api.client import stream
-from chaintide.api.live.effects import CLOSES, RESTART
+from chaintide.api.live.effects import CLOSES, NO_PONG
 from chaintide.api.live.limits import Limits
 from chaintide.api.positions import Event, Positions, RefusedError, may_reconnect
 from chaintide.api.sockets.admission import Admission
@@ -39,7 +39,7 @@ def cut(site: Site) -> None:
         wire = site.pump._wires[session]
         transport = getattr(wire, "_transport", None)
         if transport is None:  # the ASGI server's own
-            site.pump._carry_out(session, session._end(RESTART))
+            site.pump._carry_out(session, session._end(NO_PONG))
         else:
             transport.abort()
 
