@@ -40,7 +40,8 @@ class Follower:
 
     ``on_updates`` is told what each record changed. ``epoch`` is empty until Kafka has answered.
     ``caught_up`` is set once all is read that was there when it began; ``fault`` says why it
-    does not read now. A log that was made anew ends the process: what it knows is of another log.
+    does not read now, ``silence`` why nothing may come although it reads. A log that was made
+    anew ends the process: what it knows is of another log.
     """
 
     kafka: KafkaConfig
@@ -51,12 +52,15 @@ class Follower:
     epoch: str = ""
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     fault: str = "not connected yet"
+    silence: str = ""
     _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
 
     @property
     def lack(self) -> str:
         """Why the view is not up to date, or nothing."""
-        return self.fault or ("" if self.caught_up.is_set() else "still reading what was there")
+        if self.fault or self.silence:
+            return self.fault or self.silence
+        return "" if self.caught_up.is_set() else "still reading what was there"
 
     async def run(self) -> None:
         """Follow until cancelled.
@@ -87,7 +91,7 @@ class Follower:
         epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))
         if self.epoch not in {"", epoch}:
             raise FatalError(f"the log was made anew: its epoch is {epoch}, was {self.epoch}")
-        self.epoch = epoch
+        self.epoch, self.silence = epoch, ""
 
     async def _follow(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -158,7 +162,8 @@ class Follower:
             try:
                 epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))
             except RetryableError as error:
-                self.fault = str(error)
+                self.silence = str(error)  # polls go on and find nothing
                 continue
+            self.silence = ""
             if epoch != self.epoch:
                 raise FatalError(f"the log was made anew: its epoch is {epoch}, was {self.epoch}")

@@ -83,8 +83,9 @@ def minutes(updates: list[Update]) -> list[object]:
 
 
 async def test_it_begins_in_the_past_and_goes_on_after_the_broker_was_restarted(
-    own_broker: EmbeddedBroker,
+    own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(following, "EPOCH_EVERY_S", 0.1)
     kafka = await own_broker.start()
     await ensure_topics(kafka, PARTITIONS)
     report = FeedStatus("kraken", [MARKET]).report(now_ms=1)
@@ -95,12 +96,21 @@ async def test_it_begins_in_the_past_and_goes_on_after_the_broker_was_restarted(
         await told.until(lambda updates: any(u.channel == "status" for u in updates))
         assert len(follower.epoch) == 8
         await own_broker.stop()
+        async with asyncio.timeout(60):
+            while not follower.lack:  # noqa: ASYNC110  a property has no event
+                await asyncio.sleep(0.05)
+        for _ in range(20):  # several polls long
+            await asyncio.sleep(0.05)
+            assert follower.lack, "without Kafka the view is not up to date"
         kafka = await own_broker.start()
         await write_candle(kafka, 2)
         await told.until(lambda updates: minutes(updates) == [60_000, 120_000])
         seqs = [u.seq for u in told.updates if u.channel == f"candles:{MARKET}:1m"]
         assert seqs == [1_000, 2_000]
         assert follower.caught_up.is_set()
+        async with asyncio.timeout(60):
+            while follower.lack:  # noqa: ASYNC110  as above
+                await asyncio.sleep(0.05)
 
 
 async def test_what_is_older_than_ten_minutes_is_left_to_the_store(own_broker: EmbeddedBroker):
