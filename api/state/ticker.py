@@ -1,5 +1,6 @@
 """The last 24 hours of one market, exactly, in about 65 KB."""
 
+import re
 from decimal import Decimal, localcontext
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ MINUTES: Final = 1_440
 PERCENT_PLACES: Final = 4
 _OPEN, _HIGH, _LOW, _VOLUME, _QUOTE = range(5)
 _MAX: Final = 2**63 - 1
+_NUMBER: Final = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})?")
 Row = tuple[int, int, int, int, int]
 
 
@@ -38,6 +40,12 @@ class TickerFigures(msgspec.Struct, frozen=True, kw_only=True):
     volume: str | None = None
     quote_volume: str | None = None
     trades: int | None = None
+
+
+def is_countable(candle: Candle) -> bool:
+    """Return whether a candle's prices, sizes and trades are numbers that a ticker can take."""
+    texts = (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.quote_volume)
+    return 0 <= candle.trades <= _MAX and all(_NUMBER.fullmatch(text) for text in texts)
 
 
 class Ticker:

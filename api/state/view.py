@@ -10,7 +10,7 @@ from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.catalogue import Catalogue
 from chaintide.api.state.overlay import Overlay, seq_of
 from chaintide.api.state.tape import Tape, tape_trades
-from chaintide.api.state.ticker import Ticker, TickerFigures
+from chaintide.api.state.ticker import Ticker, TickerFigures, is_countable
 from chaintide.streams import codec, topics
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
@@ -63,7 +63,7 @@ class View:
         """Apply one record and return what it changes, channel by channel."""
         try:
             updates = self._applied(record)
-        except (BadRecordError, ValueError):
+        except (BadRecordError, ValueError, ArithmeticError):
             self.bad_records += 1
             return []
         for update in updates:
@@ -72,7 +72,8 @@ class View:
 
     def load_day(self, market: Market, stored: Sequence[Candle]) -> None:
         """Take the one-minute candles of a market that a store has, before any record."""
-        for candle in stored if self.catalogue.on_market(market) else ():
+        known = stored if self.catalogue.on_market(market) else ()
+        for candle in filter(is_countable, known):
             self.catalogue.on_candle(candle)
             self._ticker(market).put(candle)
 
@@ -137,6 +138,8 @@ class View:
 
     def _on_candles(self, record: LogRecord) -> list[Update]:
         batch = codec.decode(_batches, record.value)
+        if not all(map(is_countable, batch.candles)):
+            raise BadRecordError("a candle with something else than numbers")
         if not self.catalogue.on_market(batch.market):
             return []
         updates, minutes = [], []

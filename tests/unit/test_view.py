@@ -143,6 +143,36 @@ def test_what_cannot_be_understood_is_counted_and_left_out():
     assert view.bad_records == 5
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"open": "x"},
+        {"close": "x"},
+        {"close": "NaN"},
+        {"high": "1e400000"},
+        {"low": ""},
+        {"volume": "9" * 5_000},
+        {"quote_volume": "-1"},
+        {"trades": 2**64},
+    ],
+)
+def test_what_cannot_be_understood_changes_nothing(wrong: dict[str, object]):
+    view = View()
+    view.load_day(MARKET, [candle(0)])
+    view.on_record(record(topics.CANDLES, batch(candle(1)), offset=1))
+    channels = (f"candles:{MARKET}:1m", f"ticker:{MARKET}")
+    before = [view.snapshot(channel, 10) for channel in channels]
+    broken = batch(candle(2), candle(3, **wrong), candle(4), offset=2)
+    assert view.on_record(record(topics.CANDLES, broken, offset=2)) == []
+    assert [view.snapshot(channel, 10) for channel in channels] == before
+    assert view.bad_records == 1
+    view.load_day(Market("kraken:X-Y"), [candle(0), candle(1, **wrong)])
+    figures = view.figures(Market("kraken:X-Y"))
+    assert figures is not None
+    assert figures.close_time_ms == 60_000
+    assert len(view.on_record(record(topics.CANDLES, batch(candle(2), offset=3), offset=3))) == 2
+
+
 def test_markets_beyond_the_bound_are_not_listed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(catalogue, "MAX_MARKETS", 1)
     view = View()
