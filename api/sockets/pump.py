@@ -105,9 +105,10 @@ class Pump(Generic[T]):
 
     def publish(self, updates: Iterable[Update]) -> None:
         """Send updates to whoever wants them, at once or with the next ones."""
-        if self.hub.publish(updates):
-            self._flush()
-        elif self.hub.directory.dirty:
+        for update in updates:  # however many there are, no history runs over between flushes
+            if self.hub.publish((update,)):
+                self._flush()
+        if self.hub.directory.dirty:
             self._schedule()
 
     async def run(self) -> None:

@@ -259,6 +259,17 @@ async def test_a_stalled_client_delays_nobody(running, policy):
         await assert_healthy(site)
 
 
+async def test_however_much_comes_at_once_whoever_reads_gets_every_update(running):
+    async with (
+        running(Limits(history_updates=40), Admission()) as site,
+        site.client() as client,
+    ):
+        await subscribe(client, {"ch": CHANNEL, "policy": "buffer"})
+        site.publish(CHANNEL, *range(19))
+        site.publish(CHANNEL, *range(19, 59))
+        assert [update["data"] for update in await messages(client, 59)] == list(range(59))
+
+
 async def test_everybody_is_told_before_the_end(running):
     async with running(Limits(), Admission()) as site:
         client = await site.client()
