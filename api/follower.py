@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from chaintide.api.live.update import Update
 from chaintide.api.state.view import LogRecord, View
-from chaintide.streams.admin import ensure_topics
+from chaintide.streams.admin import committed, ensure_topics
 from chaintide.streams.epoch import read_epoch
 from chaintide.streams.errors import FatalError, RetryableError
 from chaintide.streams.feeds.backoff import Backoff
@@ -22,6 +22,7 @@ from chaintide.streams.topics import CANDLES, FEEDS, TICKS, TRADES
 logger = logging.getLogger(__name__)
 
 MINUTE_MS: Final = 60_000
+DAY_MS: Final = 1_440 * MINUTE_MS
 LOOK_BACK_MS: Final[dict[str, int | None]] = {
     TRADES.name: 10 * MINUTE_MS,
     CANDLES.name: 10 * MINUTE_MS,
@@ -38,6 +39,8 @@ LONGEST_WAIT_S: Final = 10.0
 class Follower:
     """Reads trades, candles, ticks and feeds from ten minutes ago on, and never stops.
 
+    Candles it reads from where ``sinks`` has stored them, should that be longer ago, up to a day;
+    before the first record ``load`` brings what is stored into the view.
     ``on_updates`` is told what each record changed. ``epoch`` is empty until Kafka has answered.
     ``caught_up`` is set once all is read that was there when it began; ``fault`` says why it
     does not read now, ``silence`` why nothing may come although it reads. A log that was made
@@ -49,6 +52,8 @@ class Follower:
     view: View
     now_ms: Callable[[], int]
     on_updates: Callable[[Sequence[Update]], None]
+    sinks: str
+    load: Callable[[], Awaitable[None]]
     epoch: str = ""
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     fault: str = "not connected yet"
@@ -122,16 +127,36 @@ class Follower:
     async def _starts(
         self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
+        # In this order: what is stored meanwhile is loaded, and read again.
+        stored = await committed(self.kafka, self.sinks, CANDLES.name)
+        await self.load()
+        starts = await consumer.beginning_offsets(
+            [place for place in ends if LOOK_BACK_MS[place.topic] is None]
+        )
+        starts |= await self._ago(consumer, ends, LOOK_BACK_MS)
+        oldest = await self._ago(consumer, ends, {CANDLES.name: DAY_MS})
+        for place, offset in oldest.items():
+            starts[place] = max(offset, min(starts[place], stored[place.partition]))
+        return dict(starts)
+
+    async def _ago(
+        self,
+        consumer: AIOKafkaConsumer,
+        ends: Mapping[TopicPartition, int],
+        back_ms: Mapping[str, int | None],
+    ) -> dict[TopicPartition, int]:
+        """Return the first offsets that are not longer ago, where it says how long."""
         now_ms = self.now_ms()
         wanted = {
-            place: max(0, now_ms - back_ms)
+            place: max(0, now_ms - back)
             for place in ends
-            if (back_ms := LOOK_BACK_MS[place.topic]) is not None
+            if (back := back_ms.get(place.topic)) is not None
         }
-        starts = await consumer.beginning_offsets([place for place in ends if place not in wanted])
-        for place, found in (await consumer.offsets_for_times(wanted)).items():
-            starts[place] = ends[place] if found is None else found.offset
-        return dict(starts)
+        found = await consumer.offsets_for_times(wanted)
+        return {
+            place: ends[place] if offset is None else offset.offset
+            for place, offset in found.items()
+        }
 
     async def _read(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
         behind = {place for place, end in ends.items() if self._next[place] < end}

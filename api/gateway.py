@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from chaintide.api import roles
 from chaintide.api.broadcast import Broadcast
@@ -39,6 +40,8 @@ async def run_gateway(
             view=reader.view,
             now_ms=now_ms,
             on_updates=broadcast.publish,
+            sinks=roles.SINKS_GROUP,
+            load=partial(load_patiently, reader.view, store),
         )
         address = Address(settings.http_host, listening.port, is_shared=bool(listening.port))
         async with serving(broadcast.pump, admission, address) as port:

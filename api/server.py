@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -62,6 +63,8 @@ async def serve(
                 view=view,
                 now_ms=now_ms,
                 on_updates=_to_nobody,
+                sinks=roles.SINKS_GROUP,
+                load=partial(load_patiently, view, store),
             )
             backend = Backend(
                 view=view,

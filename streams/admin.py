@@ -61,6 +61,17 @@ async def end_offsets(config: KafkaConfig, topic: str) -> dict[int, int]:
     return {place.partition: end for place, end in ends.items()}
 
 
+async def committed(config: KafkaConfig, group: str, topic: str) -> dict[int, int]:
+    """Return what ``group`` reads next of each partition of ``topic``, 0 if it read nothing yet.
+
+    Raises:
+        RetryableError: If Kafka does not answer.
+    """
+    async with _admin(config) as admin, _consumer(config, group) as consumer:
+        places = await _places(admin, topic)
+        return {place.partition: await consumer.committed(place) or 0 for place in places}
+
+
 async def lag(
     config: KafkaConfig, group: str, topic: str, ends: Mapping[int, int] | None = None
 ) -> int:

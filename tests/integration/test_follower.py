@@ -1,12 +1,13 @@
 """The follower against a real Kafka: where it begins, what it survives, when it gives up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from candles import MARKET, batch, candle
 
@@ -15,7 +16,7 @@ from chaintide.api.follower import Follower
 from chaintide.api.live.update import Update
 from chaintide.api.state.view import View
 from chaintide.streams import codec, topics
-from chaintide.streams.admin import ensure_topics
+from chaintide.streams.admin import end_offsets, ensure_topics
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.epoch import read_epoch
 from chaintide.streams.errors import FatalError, RetryableError
@@ -26,6 +27,7 @@ from chaintide.streams.partitions import partition_of
 pytestmark = pytest.mark.broker
 PARTITIONS = 3
 NOW_MS = 10**13
+SINKS = "sinks"
 
 
 class Told:
@@ -54,12 +56,30 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBro
     asyncio.run(broker.stop())
 
 
-@asynccontextmanager
-async def following_to(kafka: KafkaConfig, now_ms: int) -> AsyncIterator[tuple[Follower, Told]]:
-    told = Told()
-    follower = Follower(
-        kafka=kafka, partitions=PARTITIONS, view=View(), now_ms=lambda: now_ms, on_updates=told
+async def nothing() -> None:
+    """Load nothing."""
+
+
+def new_follower(
+    kafka: KafkaConfig, now_ms: int, told: Told, load: Callable[[], Awaitable[None]] = nothing
+) -> Follower:
+    return Follower(
+        kafka=kafka,
+        partitions=PARTITIONS,
+        view=View(),
+        now_ms=lambda: now_ms,
+        on_updates=told,
+        sinks=SINKS,
+        load=load,
     )
+
+
+@asynccontextmanager
+async def following_to(
+    kafka: KafkaConfig, now_ms: int, load: Callable[[], Awaitable[None]] = nothing
+) -> AsyncIterator[tuple[Follower, Told]]:
+    told = Told()
+    follower = new_follower(kafka, now_ms, told, load)
     running = asyncio.create_task(follower.run())
     yield follower, told
     running.cancel()
@@ -123,6 +143,38 @@ async def test_what_is_older_than_ten_minutes_is_left_to_the_store(own_broker: E
         await told.until(lambda updates: minutes(updates) == [540_000])
 
 
+async def test_candles_that_are_not_stored_yet_are_read_however_old(own_broker: EmbeddedBroker):
+    kafka = await own_broker.start()
+    await ensure_topics(kafka, PARTITIONS)
+    home = TopicPartition(topics.CANDLES.name, partition_of(MARKET, PARTITIONS))
+    end = (await end_offsets(kafka, home.topic))[home.partition]
+    for minute in (20, 21, 22):
+        await write_candle(kafka, minute)
+
+    async def commit(offset: int) -> None:
+        async with AIOKafkaConsumer(
+            group_id=SINKS, enable_auto_commit=False, **kafka.client_options()
+        ) as consumer:
+            consumer.assign([home])
+            await consumer.commit({home: offset})
+
+    async def sink_goes_on() -> None:
+        await commit(end + 3)
+
+    in_an_hour_ms = int(time.time() * 1000) + 3_600_000
+    await commit(end + 1)
+    async with following_to(kafka, in_an_hour_ms, sink_goes_on) as (follower, told):
+        await asyncio.wait_for(follower.caught_up.wait(), 60)
+        assert minutes(told.updates) == [21 * 60_000, 22 * 60_000]
+    async with following_to(kafka, in_an_hour_ms) as (follower, told):
+        await asyncio.wait_for(follower.caught_up.wait(), 60)
+        assert minutes(told.updates) == [], "all is stored"
+    await commit(end + 1)
+    async with following_to(kafka, in_an_hour_ms + following.DAY_MS) as (follower, told):
+        await asyncio.wait_for(follower.caught_up.wait(), 60)
+        assert minutes(told.updates) == [], "a day is enough"
+
+
 async def test_a_topic_made_anew_is_another_log_and_ends_it(
     own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ):
@@ -131,9 +183,7 @@ async def test_a_topic_made_anew_is_another_log_and_ends_it(
     await ensure_topics(kafka, PARTITIONS)
     first = await read_epoch(kafka, topics.ALL)
     assert first == await read_epoch(kafka, topics.ALL)
-    follower = Follower(
-        kafka=kafka, partitions=PARTITIONS, view=View(), now_ms=lambda: 0, on_updates=Told()
-    )
+    follower = new_follower(kafka, 0, Told())
     running = asyncio.create_task(follower.run())
     await asyncio.wait_for(follower.caught_up.wait(), 60)
     admin = AIOKafkaAdminClient(**kafka.client_options())
