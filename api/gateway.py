@@ -44,7 +44,7 @@ async def run_gateway(
             load=partial(load_patiently, reader.view, store),
         )
         address = Address(settings.http_host, listening.port, is_shared=bool(listening.port))
-        async with serving(broadcast.pump, admission, address) as port:
+        async with serving(broadcast.pump, admission, address, lambda: follower.lack) as port:
             listening.announce(port)
             try:
                 async with asyncio.TaskGroup() as tasks:

@@ -143,8 +143,11 @@ async def serving(
     pump: GatewayPump,
     admission: Admission,
     address: Address,
+    lack: Callable[[], str] = str,
 ) -> AsyncIterator[int]:
     """Take clients in at ``/ws/v1`` for this block; yield the port.
+
+    ``/readyz`` answers 503 and what ``lack`` returns, unless that is nothing.
 
     Raises:
         ConfigError: If the port is taken.
@@ -153,12 +156,15 @@ async def serving(
     async def handle(connection: ServerConnection) -> None:
         await _handle(cast("Connection", connection), pump, admission)
 
+    def route(connection: ServerConnection, request: Request) -> Response | None:
+        return _route(connection, request.path.partition("?")[0], lack)
+
     try:
         server = await serve(
             handle,
             address.host,
             address.port,
-            process_request=_route,
+            process_request=route,
             reuse_port=address.is_shared or None,
             max_size=pump.hub.directory.limits.message_bytes,
             **OPTIONS,
@@ -173,12 +179,16 @@ async def serving(
         await server.wait_closed()
 
 
-def _route(connection: ServerConnection, request: Request) -> Response | None:
-    match request.path.partition("?")[0]:
+def _route(connection: ServerConnection, path: str, lack: Callable[[], str]) -> Response | None:
+    match path:
         case "/ws/v1":
             return None
         case "/healthz":
             return connection.respond(HTTPStatus.OK, "ok\n")
+        case "/readyz":
+            reason = lack()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
+            return connection.respond(status, f"{reason or 'ready'}\n")
         case _:
             return connection.respond(HTTPStatus.NOT_FOUND, "the WebSocket is at /ws/v1\n")
 
