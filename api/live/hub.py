@@ -21,10 +21,15 @@ RETRY_AFTER_MS: Final = (500, 8_000)
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What to write now; then the connections to close."""
+    """What to write now; then the connections to close.
+
+    ``due_ms`` is when to flush again if nothing happens until then, None for not at all: who is
+    waiting cannot be written to.
+    """
 
     frames: list[Frame]
     closes: list[tuple[Session, Close]]
+    due_ms: int | None
 
 
 @dataclass(slots=True)
@@ -105,7 +110,9 @@ class Hub:
         frames = delivery.frames()
         for session in delivery.overrun:
             session.end()
-        return Flush(frames, [(session, effects.SLOW) for session in delivery.overrun])
+        ready = (held.due_ms for held in directory.waiting if held.session.is_writable)
+        closes = [(session, effects.SLOW) for session in delivery.overrun]
+        return Flush(frames, closes, min(ready, default=None))
 
     def tick(self, *, now_ms: int, loop_lag_ms: int) -> list[tuple[Session, Effect]]:
         """Return pings, heartbeats and ends that are due; call it about once a second.

@@ -132,11 +132,14 @@ class Pump(Generic[T]):
         for session in list(self._wires):
             self._carry_out(session, [SHUTDOWN])
 
-    def _schedule(self) -> None:
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            delay_s = max(0.0, self._next_s - loop.time())
-            self._timer = loop.call_later(delay_s, self._flush)
+    def _schedule(self, wait_s: float = 0.0) -> None:
+        loop = asyncio.get_running_loop()
+        at_s = max(self._next_s, loop.time() + wait_s)
+        if self._timer is not None:
+            if self._timer.when() <= at_s:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at_s, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -144,7 +147,8 @@ class Pump(Generic[T]):
             self._timer = None
         time_s = asyncio.get_running_loop().time
         began_s = time_s()
-        flush = self.hub.flush(now_ms=self._now_ms())
+        now_ms = self._now_ms()
+        flush = self.hub.flush(now_ms=now_ms)
         wires = self._wires
         for frame in flush.frames:
             prepared = self._prepare(frame.data)
@@ -154,8 +158,8 @@ class Pump(Generic[T]):
             self._carry_out(session, [close])
         ended_s = time_s()
         self._next_s = ended_s + rest_s(ended_s - began_s)
-        if self.hub.directory.waiting:
-            self._schedule()
+        if flush.due_ms is not None:
+            self._schedule(max(0, flush.due_ms - now_ms) / 1000)
 
     def _carry_out(self, session: Session, effects: list[Effect]) -> None:
         wire = self._wires.get(session)

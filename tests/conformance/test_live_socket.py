@@ -270,6 +270,21 @@ async def test_however_much_comes_at_once_whoever_reads_gets_every_update(runnin
         assert [update["data"] for update in await messages(client, 59)] == list(range(59))
 
 
+async def test_who_waits_for_its_turn_costs_nothing_until_then(site, monkeypatch):
+    async with site.client() as client, site.client() as other:
+        await subscribe(client, {"ch": CHANNEL, "max_hz": 1})
+        await subscribe(other, {"ch": CHANNEL})
+        site.publish(CHANNEL, 1)
+        await messages(client, 1)
+        await messages(other, 1)
+        flushes = []
+        flush = site.pump._flush
+        monkeypatch.setattr(site.pump, "_flush", lambda: flushes.append(flush()))
+        site.publish(CHANNEL, 2)
+        assert [update["data"] for update in await messages(client, 1)] == [2]
+        assert len(flushes) < 6
+
+
 async def test_everybody_is_told_before_the_end(running):
     async with running(Limits(), Admission()) as site:
         client = await site.client()

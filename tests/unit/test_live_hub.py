@@ -186,6 +186,21 @@ def test_a_rate_serves_once_in_each_cell_of_time(hub: Hub):
     assert got == [[1_010], [], [], [1_250], [], [1_500]]
 
 
+def test_a_flush_says_when_the_next_is_due(hub: Hub):
+    session, other = joined(hub, TICKER, max_hz=4), joined(hub, TICKER, max_hz=2)
+    assert hub.flush(now_ms=1_000).due_ms is None
+    hub.publish([update(1)])
+    assert hub.flush(now_ms=1_010).due_ms is None
+    hub.publish([update(2)])
+    assert hub.flush(now_ms=1_020).due_ms == 1_250
+    session.is_writable = False
+    assert hub.flush(now_ms=1_030).due_ms == 1_500
+    other.is_writable = False
+    assert hub.flush(now_ms=1_500).due_ms is None
+    other.on_writable()
+    assert hub.flush(now_ms=1_500).frames
+
+
 def test_those_with_one_rate_share_what_they_get(hub: Hub):
     sessions = [joined(hub, TICKER, max_hz=4) for _ in range(3)]
     hub.publish([update(1)])
