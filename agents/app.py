@@ -12,7 +12,7 @@ from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 from mode.services import WaitResults
 
-from chaintide.agents.book import Rules
+from chaintide.agents.book import LEVELS, Rules
 from chaintide.agents.partition import Input
 from chaintide.agents.recovery import recover
 from chaintide.agents.shard import Shard
@@ -21,7 +21,8 @@ from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import TRADES
 
 EMIT_EVERY_S = 0.01
-EMIT_SHARE = 0.15  # of the time: emits are spaced so that they take no more of it
+EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
+EMIT_SHARE = 0.25  # of the time: emits are spaced so that they take no more of it
 FLUSH_EVERY_S = 0.5
 FULL_S = 0.005
 STALL_S = 60.0
@@ -140,11 +141,15 @@ class CandleWorker:
     async def _emit_when_due(self) -> None:
         """Emit from every shard, again and again; it is not kept waiting by Kafka."""
         loop = asyncio.get_running_loop()
+        next_all = 0.0
         try:
             while not self.app.should_stop:
                 began = loop.time()
+                levels = LEVELS if began >= next_all else LEVELS[:1]
                 for shard in list(self.shards.values()):
-                    await shard.emit()
+                    await shard.emit(levels)
+                if levels == LEVELS:
+                    next_all = began + EMIT_ALL_EVERY_S
                 cost = loop.time() - began
                 await asyncio.sleep(max(EMIT_EVERY_S, cost / EMIT_SHARE - cost))
         except Exception as error:

@@ -91,11 +91,16 @@ class CandleLogic:
                 window.absorb(trade.bar)
         self._finalize()
 
-    def drain(self) -> tuple[list[Candle], list[Gap]]:
-        """Return the newest form of every candle and gap that changed since the last call."""
+    def drain(self, levels: range = LEVELS) -> tuple[list[Candle], list[Gap]]:
+        """Return the newest form of every candle and gap that changed since the last call.
+
+        Changed candles of intervals that are not in ``levels`` wait for another call.
+        """
         candles, gaps = self._finals, self._gaps
-        candles += [self._candle(level, open_us) for level, open_us in sorted(self._dirty)]
-        self._dirty, self._finals, self._gaps = set(), [], []
+        drained = {place for place in self._dirty if place[0] in levels}
+        candles += [self._candle(level, open_us) for level, open_us in sorted(drained)]
+        self._dirty -= drained
+        self._finals, self._gaps = [], []
         return candles, gaps
 
     @property

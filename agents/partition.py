@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from chaintide.agents.bars import rows
-from chaintide.agents.book import Book, Rules
+from chaintide.agents.book import LEVELS, Book, Rules
 from chaintide.agents.candles import CandleLogic
 from chaintide.agents.changelog import Entry, Mark, Recovery, chain_entry, entries
 from chaintide.agents.shelf import Shelf
@@ -153,12 +153,19 @@ class PartitionLogic:
             self._chains[news.chain] = Mark(self.generation, self.offset, news.epoch, final)
             self._unsaved_chains.add(news.chain)
 
-    def drain(self) -> list[CandleBatch]:
-        """Return what changed since the last call, one record a market."""
+    def drain(self, levels: range = LEVELS) -> list[CandleBatch]:
+        """Return what changed since the last call, one record a market.
+
+        Changed candles of intervals that are not in ``levels`` wait for another call.
+        """
         changed, self._changed = self._changed, {}
         drained = []
         for market, logic in changed.items():
-            candles, gaps = logic.drain()
+            candles, gaps = logic.drain(levels)
+            if logic.is_dirty:
+                self._changed[market] = logic
+            if not candles and not gaps:
+                continue
             drained.append(
                 CandleBatch(
                     market=market,

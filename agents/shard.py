@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from chaintide.agents.book import LEVELS
 from chaintide.agents.changelog import owner
 from chaintide.agents.partition import Input, PartitionLogic, Refused
 from chaintide.streams import codec
@@ -61,10 +62,10 @@ class Shard:
         self._refused += self.logic.on_input(message)
         self._unacked.append(event)
 
-    async def emit(self) -> None:
-        """Send what changed since the last call, even while a flush waits for Kafka."""
+    async def emit(self, levels: range) -> None:
+        """Send what changed in the intervals ``levels``, even while a flush waits for Kafka."""
         async with self._sending:
-            await self._send(self._results())
+            await self._send(self._results(levels))
 
     async def flush(self) -> None:
         """Make everything applied so far durable, then acknowledge it."""
@@ -73,7 +74,7 @@ class Shard:
                 return
             async with self._sending:
                 # Taken in one step: inputs applied while sending belong to the next flush.
-                results, changelog = self._results(), self._changelog()
+                results, changelog = self._results(LEVELS), self._changelog()
                 events, self._unacked = self._unacked, []
                 self._flushed_trades = self.logic.trades
                 await self._send(results)
@@ -84,7 +85,7 @@ class Shard:
             for event in events:
                 event.ack()
 
-    def _results(self) -> list[Outgoing]:
+    def _results(self, levels: range) -> list[Outgoing]:
         refused, self._refused = self._refused, []
         results: list[Outgoing] = [
             (DEAD_LETTERS, record.key.encode(), codec.encode(record))
@@ -94,7 +95,7 @@ class Shard:
         ]
         results += [
             (CANDLES, batch.market.encode(), codec.encode(part))
-            for batch in self.logic.drain()
+            for batch in self.logic.drain(levels)
             for part in _split(batch)
         ]
         return results

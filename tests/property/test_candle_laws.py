@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.recompute import PlainTrade, recompute
 
-from chaintide.agents.book import Book, Rules
+from chaintide.agents.book import LEVELS, Book, Rules
 from chaintide.agents.candles import CandleLogic
 from chaintide.agents.changelog import Entry, Recovery
 from chaintide.agents.partition import Input, PartitionLogic
@@ -310,18 +310,18 @@ class Simulation:
                 self.late |= {(refused.offset, n) for n in refused.trades.ids}
             self.next += 1
 
-    def emit(self) -> None:
-        self.in_flight += self.logic.drain()
+    def emit(self, levels: range = LEVELS[:1]) -> None:
+        self.in_flight += self.logic.drain(levels)
 
     def flush(self) -> None:
-        self.emit()
+        self.emit(LEVELS)
         self._deliver(len(self.in_flight))
         self.changelog += self.logic.checkpoint()
         self.committed = self.next
 
     def tear(self, survives: int) -> None:
         """Begin a flush and die after ``survives`` records: results first, then the changelog."""
-        self.emit()
+        self.emit(LEVELS)
         records = len(self.in_flight)
         entries = list(self.logic.checkpoint())
         self._deliver(survives)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from chaintide.agents.book import Rules
+from chaintide.agents.book import LEVELS, Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.agents.shard import MAX_CANDLES, Shard
@@ -127,9 +127,21 @@ async def test_a_dead_letter_of_a_huge_record_fits_into_a_message():
 async def test_emitting_neither_writes_state_nor_acknowledges():
     kafka = Kafka()
     shard = shard_with(kafka, trade(1, NOW_MS * 1000))
-    await shard.emit()
+    await shard.emit(LEVELS)
     assert [name for name, _, _ in kafka.sent] == [CANDLES.name]
     assert kafka.acked == 0
     await shard.flush()
     assert [name for name, _, _ in kafka.sent] == [CANDLES.name, CANDLE_STATE.name]
     assert kafka.acked == 1
+
+
+async def test_longer_intervals_may_wait_but_are_sent_before_anything_is_acknowledged():
+    kafka = Kafka()
+    shard = shard_with(kafka, trade(1, NOW_MS * 1000))
+    await shard.emit(LEVELS[:1])
+    await shard.emit(LEVELS[:1])
+    [shortest] = kafka.batches()
+    assert [candle.interval for candle in shortest.candles] == ["1m"]
+    await shard.flush()
+    [_, others] = kafka.batches()
+    assert len(others.candles) == 6
