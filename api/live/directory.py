@@ -7,7 +7,7 @@ from chaintide.api.live.history import History
 from chaintide.api.live.limits import Limits
 from chaintide.api.live.requests import Resume, Wanted
 from chaintide.api.live.subscription import Fanout, Subscription
-from chaintide.api.live.update import Snapshot, Snapshots
+from chaintide.api.live.update import Snapshot, Snapshots, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Directory:
 
     ``epoch`` names the log that all seqs are places in. ``dirty`` are the channels in which
     something was published since the last flush, ``waiting`` the subscriptions that something
-    is left to be sent to.
+    is left to be sent to. All histories together hold ``held_bytes``.
     """
 
     epoch: str
@@ -41,12 +41,33 @@ class Directory:
     fanouts: dict[str, Fanout] = field(default_factory=dict[str, Fanout])
     dirty: dict[Fanout, None] = field(default_factory=dict[Fanout, None])
     waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
+    held_bytes: int = 0
+    # Those nobody is subscribed to, the one that was left first, first.
+    _idle: dict[Fanout, None] = field(default_factory=dict[Fanout, None])
 
     def fanout(self, name: str, *, floor: int) -> Fanout:
         """Return the channel of that name; a new one knows what comes after ``floor``."""
         if name not in self.fanouts:
             self.fanouts[name] = Fanout(name, History(floor, self.limits))
         return self.fanouts[name]
+
+    def append(self, fanout: Fanout, update: Update) -> bool:
+        """Take an update into the history of its channel and return whether it is new.
+
+        When all histories are too large together, those are cleared that nobody is subscribed
+        to, and whoever comes back to one of them cannot resume.
+        """
+        before_bytes = fanout.history.data_bytes
+        is_new = fanout.history.append(update)
+        self.held_bytes += fanout.history.data_bytes - before_bytes
+        if not fanout.subscriptions:
+            self._idle.setdefault(fanout)
+        while self.held_bytes > self.limits.total_bytes and self._idle:
+            cleared = next(iter(self._idle))
+            del self._idle[cleared]
+            self.held_bytes -= cleared.history.data_bytes
+            cleared.history.clear()
+        return is_new
 
     def plan(self, wanted: Wanted) -> Plan | None:
         """Return how a subscription would begin, or None if there is no such channel.
@@ -71,11 +92,14 @@ class Directory:
     def attach(self, subscription: Subscription) -> None:
         """Send to ``subscription`` from the next flush on."""
         subscription.fanout.subscriptions[subscription] = None
+        self._idle.pop(subscription.fanout, None)
         self.waiting[subscription] = None
 
     def detach(self, subscription: Subscription) -> None:
         """Send nothing more to ``subscription``."""
         subscription.fanout.subscriptions.pop(subscription, None)
+        if not subscription.fanout.subscriptions:
+            self._idle[subscription.fanout] = None
         self.waiting.pop(subscription, None)
 
     def _position(self, name: str, resume: Resume, now_seq: int) -> int | None:

@@ -54,6 +54,11 @@ class History:
         return self._updates[-1].seq if self._updates else self.floor
 
     @property
+    def data_bytes(self) -> int:
+        """Return how much data is kept."""
+        return self._data_bytes
+
+    @property
     def is_half_new(self) -> bool:
         """Return whether half of what there is room for has come since the last flush."""
         return (
@@ -83,6 +88,11 @@ class History:
         ):
             self._forget(self._updates.popleft())
         return True
+
+    def clear(self) -> None:
+        """Keep nothing: the floor rises to the head."""
+        while self._updates:
+            self._forget(self._updates.popleft())
 
     def has_since(self, seq: int) -> bool:
         """Return whether nothing after ``seq`` is missing.

@@ -83,7 +83,7 @@ class Hub:
         is_urgent = False
         for update in updates:
             fanout = directory.fanout(update.channel, floor=update.seq - 1)
-            if fanout.history.append(update) and fanout.subscriptions:
+            if directory.append(fanout, update) and fanout.subscriptions:
                 directory.dirty[fanout] = None
                 is_urgent = is_urgent or fanout.history.is_half_new
         return is_urgent

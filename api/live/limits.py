@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Limits:
     """The bounds of the hub; what happens at each is said where it is checked.
 
-    ``history_updates`` and ``history_bytes`` hold for one channel, ``unread_bytes`` for the
+    ``history_updates`` and ``history_bytes`` hold for one channel, ``total_bytes`` for the
+    histories of all, as far as nobody is subscribed to them, ``unread_bytes`` for the
     answers to one client that does not read. A flush cuts what it sends of one channel to one
     client after ``part_bytes``, and after a part of ``heavy_bytes`` sends that client no more.
     """
@@ -20,6 +21,7 @@ class Limits:
     burst: int = 20
     history_updates: int = 1_000
     history_bytes: int = 1_048_576
+    total_bytes: int = 134_217_728
     unread_bytes: int = 1_048_576
     part_bytes: int = 262_144
     heavy_bytes: int = 4_096

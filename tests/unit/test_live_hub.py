@@ -234,6 +234,34 @@ def test_publishing_says_when_to_flush_at_once(hub: Hub):
     assert hub.publish([update(7, CANDLES)]) is False
 
 
+def test_beyond_a_total_the_channels_left_longest_are_forgotten(market: Market):
+    limits = Limits(total_bytes=100)
+    hub = Hub(Directory("k3f9", market, limits), jitter=lambda: 0.5)
+    names = [f"ticker:kraken:{letter}-USD" for letter in "ABC"]
+    fanouts = [hub.directory.fanout(name, floor=0) for name in names]
+    joined(hub, CANDLES)
+    hub.publish(update(seq, name, data=b"1" * 30) for seq, name in enumerate([CANDLES, *names], 1))
+    assert [len(fanout.history._updates) for fanout in fanouts] == [0, 1, 1]
+    assert not fanouts[0].history.has_since(1)
+    assert fanouts[0].history.has_since(2)
+    hub.publish([update(9, CANDLES, data=b"1" * 90)])
+    assert [fanout.history.data_bytes for fanout in fanouts] == [0, 0, 0]
+    held = hub.directory.fanouts[CANDLES].history.data_bytes
+    assert held == hub.directory.held_bytes == 120, "somebody is subscribed to it"
+    hub.publish([update(10, names[1])])
+    assert hub.directory.held_bytes == 120
+
+
+def test_a_channel_that_was_just_left_is_forgotten_last(market: Market):
+    hub = Hub(Directory("k3f9", market, Limits(total_bytes=50)), jitter=lambda: 0.5)
+    session = joined(hub, TICKER)
+    hub.publish([update(1, data=b"1" * 20), update(2, CANDLES, data=b"1" * 20)])
+    hub.close(session)
+    hub.publish([update(3, "status", data=b"1" * 20)])
+    held = {name: fanout.history.data_bytes for name, fanout in hub.directory.fanouts.items()}
+    assert held == {TICKER: 20, CANDLES: 0, "status": 20}
+
+
 def test_a_repeat_is_not_sent(hub: Hub):
     session = joined(hub, TICKER)
     hub.publish([update(5)])
