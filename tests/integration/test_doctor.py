@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from chaintide.api import doctor
+from chaintide.api import doctor, terminal
 from chaintide.api.cli import app
 from chaintide.api.doctor import Finding, examine
 from chaintide.api.settings import Settings, read_settings
@@ -19,7 +19,7 @@ def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"CHAINTIDE_{name.upper()}", raising=False)
     monkeypatch.setenv("CHAINTIDE_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(terminal.out, "width", 400)
     for venue in ("kraken", "coinbase", "binance"):  # else they would be asked
         monkeypatch.setenv(f"CHAINTIDE_{venue.upper()}_REST_URL", "http://127.0.0.1:1")
 
