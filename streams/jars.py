@@ -3,7 +3,6 @@
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -57,5 +56,8 @@ def _download(home: Path) -> None:
         downloads = pool.map(lambda artifact: artifact.resolve(), artifacts)
         for _ in track(downloads, "Downloading", len(artifacts), console=console, transient=True):
             pass
-        with suppress(FileExistsError):
+        try:
             jars.rename(home)
+        except OSError:
+            if not home.is_dir():  # else somebody was faster
+                raise
