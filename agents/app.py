@@ -77,7 +77,7 @@ class CandleWorker:
         async for event in stream.noack().events():
             try:
                 await self._on_event(event)
-            except Exception as error:
+            except Exception as error:  # Faust would start the agent again and skip the event
                 await self.app.crash(error)
                 raise
 
@@ -138,30 +138,25 @@ class CandleWorker:
         )
         return await Shard(partition, logic, self._producer).own()
 
+    # Faust crashes the app by itself when one of these two raises.
     async def _emit_when_due(self) -> None:
         """Emit from every shard, again and again; it is not kept waiting by Kafka."""
         loop = asyncio.get_running_loop()
         next_all = 0.0
-        try:
-            while not self.app.should_stop:
-                began = loop.time()
-                levels = LEVELS if began >= next_all else LEVELS[:1]
-                for shard in list(self.shards.values()):
-                    await shard.emit(levels)
-                if levels == LEVELS:
-                    next_all = began + EMIT_ALL_EVERY_S
-                cost = loop.time() - began
-                await asyncio.sleep(max(EMIT_EVERY_S, cost / EMIT_SHARE - cost))
-        except Exception as error:
-            await self.app.crash(error)
+        while not self.app.should_stop:
+            began = loop.time()
+            levels = LEVELS if began >= next_all else LEVELS[:1]
+            for shard in list(self.shards.values()):
+                await shard.emit(levels)
+            if levels == LEVELS:
+                next_all = began + EMIT_ALL_EVERY_S
+            cost = loop.time() - began
+            await asyncio.sleep(max(EMIT_EVERY_S, cost / EMIT_SHARE - cost))
 
     async def _flush_when_due(self) -> None:
-        try:
-            while not self.app.should_stop:
-                await asyncio.sleep(FLUSH_EVERY_S)
-                await asyncio.gather(*[shard.flush() for shard in self.shards.values()])
-        except Exception as error:
-            await self.app.crash(error)
+        while not self.app.should_stop:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            await asyncio.gather(*[shard.flush() for shard in self.shards.values()])
 
     async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:  # noqa: ANN401
         for tp in revoked:
