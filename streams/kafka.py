@@ -39,6 +39,16 @@ class KafkaConfig:
             options["sasl_plain_password"] = self.sasl_password
         return options
 
+    def producer_options(self, *, linger_ms: int) -> dict[str, Any]:
+        """Return the arguments of a producer of many records, acknowledged by all replicas."""
+        return self.client_options() | {
+            "acks": "all",
+            "enable_idempotence": True,
+            "linger_ms": linger_ms,
+            "max_batch_size": 1 << 18,
+            "max_request_size": 8 << 20,
+        }
+
     def faust_options(self) -> dict[str, Any]:
         """Return the connection arguments of ``faust.App``, all but ``sasl_options``."""
         hosts = (f"kafka://{host.strip()}" for host in self.bootstrap.split(","))

@@ -64,14 +64,7 @@ def _decoded(value: bytes) -> list[BlockMessage]:
 @asynccontextmanager
 async def ledger(kafka: KafkaConfig, chain: str, partition: int) -> AsyncIterator[Ledger]:
     """Open the ledger of ``chain``, whose block log is in ``partition``."""
-    producer = AIOKafkaProducer(
-        **kafka.client_options(),
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=2,
-        max_batch_size=1 << 18,
-        max_request_size=8 << 20,
-    )
+    producer = AIOKafkaProducer(**kafka.producer_options(linger_ms=2))
     consumer = AIOKafkaConsumer(
         **kafka.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )

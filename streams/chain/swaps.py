@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from chaintide.streams import decimals
+from chaintide.streams.batches import batch_of
 from chaintide.streams.chain.records import ChainLog
 from chaintide.streams.records import Market, TradeBatch
 
@@ -108,17 +111,8 @@ def batches_of(
     """Yield ``trades``, pending at ``block``, in batches."""
     for start in range(0, len(trades), MAX_BATCH):
         part = trades[start : start + MAX_BATCH]
-        prices, price_scale = decimals.align([trade.price for trade in part])
-        sizes, size_scale = decimals.align([trade.size for trade in part])
-        yield TradeBatch(
-            market=market,
-            price_scale=price_scale,
-            size_scale=size_scale,
-            ids=[trade.id for trade in part],
-            times_us=[trade.time_us for trade in part],
-            prices=prices,
-            sizes=sizes,
-            sides="".join(trade.side for trade in part),
+        yield msgspec.structs.replace(
+            batch_of(market, part),
             traders=[trade.trader for trade in part],
             block=block,
             epoch=epoch,

@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 
-from chaintide.streams import codec, decimals
+from chaintide.streams import codec
+from chaintide.streams.batches import batch_of
 from chaintide.streams.errors import FatalError
 from chaintide.streams.feeds.adapter import VenueTrade
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
@@ -150,20 +151,3 @@ class KafkaOutbox:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise FatalError(f"Kafka does not take trades: {self._failure}") from self._failure
-
-
-def batch_of(market: Market, trades: Sequence[VenueTrade], *, now_ms: int) -> TradeBatch:
-    """Return ``trades`` column by column, in their order, at common scales."""
-    prices, price_scale = decimals.align([trade.price for trade in trades])
-    sizes, size_scale = decimals.align([trade.size for trade in trades])
-    return TradeBatch(
-        market=market,
-        price_scale=price_scale,
-        size_scale=size_scale,
-        ids=[trade.id for trade in trades],
-        times_us=[trade.time_us for trade in trades],
-        prices=prices,
-        sizes=sizes,
-        sides="".join(trade.side for trade in trades),
-        ingest_time_ms=now_ms,
-    )

@@ -7,13 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from answers import answer
 
 PROGRAM = [sys.executable, "-m", "chaintide.api.cli", "serve"]
 
@@ -36,15 +34,6 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         yield running
         running.kill()
         running.communicate()
-
-
-def answer(url: str) -> tuple[int, dict[str, Any]]:
-    try:
-        with urllib.request.urlopen(url, timeout=20) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
 
 
 @pytest.mark.timeout(120)

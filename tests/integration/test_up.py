@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import answer
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -48,15 +49,6 @@ def until_ready(api: str) -> dict[str, Any]:
             if (status, ready["status"]) == (200, "ready"):
                 return ready
         time.sleep(0.2)
-
-
-def answer(url: str) -> tuple[int, dict[str, Any]]:
-    try:
-        with urllib.request.urlopen(url, timeout=20) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
 
 
 @pytest.mark.timeout(180)

@@ -5,9 +5,10 @@ import msgspec
 import pytest
 
 from chaintide.streams import codec
+from chaintide.streams.batches import batch_of
 from chaintide.streams.errors import FatalError
 from chaintide.streams.feeds.adapter import VenueTrade
-from chaintide.streams.feeds.outbox import MAX_UNSENT, KafkaOutbox, batch_of
+from chaintide.streams.feeds.outbox import MAX_UNSENT, KafkaOutbox
 from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import DeadLetter, Gap, Heartbeat, Market, TradeBatch
 
