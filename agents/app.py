@@ -123,13 +123,7 @@ class CandleWorker:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    **self.config.kafka.client_options(),
-                    acks="all",
-                    enable_idempotence=True,
-                    linger_ms=2,
-                    max_batch_size=1 << 18,
-                    max_request_size=8 << 20,
-                    request_timeout_ms=30_000,
+                    **self.config.kafka.producer_options(linger_ms=2), request_timeout_ms=30_000
                 )
                 await producer.start()
                 self._producer = producer

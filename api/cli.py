@@ -13,6 +13,7 @@ from rich.console import Console
 from chaintide.api import doctor as examination
 from chaintide.api import listing, machine, roles
 from chaintide.api.rest.queries import time_ms
+from chaintide.api.settings import Settings
 from chaintide.api.terminal import err, out, run_until_told, settings_at
 from chaintide.sinks.runner import run_sink
 from chaintide.streams.feeds.ingest import ingest as run_feeds
@@ -135,14 +136,9 @@ def serve(
     """Serve the page, REST and WebSocket: candles, trades, tickers, health."""
     settings = settings_at(data_dir)
     # A second that no other role has to wait for.
-    from chaintide.api import logs  # noqa: PLC0415
     from chaintide.api import server as serving  # noqa: PLC0415
 
-    def announce(number: int) -> None:
-        logs.log_as_json(settings.log_level)
-        out.print(f"http://{settings.http_host}:{number}")
-
-    listening = roles.Listening(port=port, announce=announce)
+    listening = _listening(settings, port, "http://{}:{}")
     run_until_told(serving.serve(settings, listening, now_ms, steady_ms=steady_ms))
 
 
@@ -155,13 +151,8 @@ def gateway(
     """Serve WebSocket clients alone, ten thousand and more."""
     settings = settings_at(data_dir)
     from chaintide.api import gateway as gate  # noqa: PLC0415  as above
-    from chaintide.api import logs  # noqa: PLC0415
 
-    def announce(number: int) -> None:
-        logs.log_as_json(settings.log_level)
-        out.print(f"ws://{settings.http_host}:{number}/ws/v1")
-
-    listening = roles.Listening(port=port, announce=announce)
+    listening = _listening(settings, port, "ws://{}:{}/ws/v1")
     run_until_told(gate.run_gateway(settings, listening, now_ms, steady_ms=steady_ms))
 
 
@@ -265,6 +256,17 @@ def watch(
     from chaintide.api import viewer  # noqa: PLC0415  only this command needs it
 
     run_until_told(viewer.watch(url, market, interval, out))
+
+
+def _listening(settings: Settings, port: int, address: str) -> roles.Listening:
+    """Listen at ``port``; once it is known, print ``address`` and log as JSON from then on."""
+    from chaintide.api import logs  # noqa: PLC0415  a second that no other role has to wait for
+
+    def announce(number: int) -> None:
+        logs.log_as_json(settings.log_level)
+        out.print(address.format(settings.http_host, number))
+
+    return roles.Listening(port=port, announce=announce)
 
 
 def _time(text: str | None) -> int | None:

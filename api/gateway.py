@@ -12,7 +12,6 @@ from chaintide.api.settings import Settings
 from chaintide.api.sockets.admission import Admission
 from chaintide.api.sockets.gateway import Address, serving, text_frame
 from chaintide.api.state.view import View
-from chaintide.sinks.candle_store import CandleStore
 
 
 async def run_gateway(
@@ -48,14 +47,9 @@ async def run_gateway(
             listening.announce(port)
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_follow(follower, store))
+                    tasks.create_task(follower.run())
                     tasks.create_task(broadcast.run(follower))
             except BaseExceptionGroup as group:
                 raise group.exceptions[0] from group
             finally:
                 await broadcast.drain()
-
-
-async def _follow(follower: Follower, store: CandleStore) -> None:
-    await load_patiently(follower.view, store)
-    await follower.run()

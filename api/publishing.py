@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 
-from chaintide.streams import codec, decimals
+from chaintide.streams import codec
+from chaintide.streams.batches import batch_of
 from chaintide.streams.partitions import partition_of
 from chaintide.streams.recording import Row
 from chaintide.streams.records import Heartbeat, Market, TradeBatch
@@ -15,23 +17,11 @@ from chaintide.streams.topics import TRADES
 MAX_BATCH = 500
 
 
-def batch_of(market: Market, rows: list[Row], *, now_ms: int) -> TradeBatch:
+def recorded_batch(market: Market, rows: list[Row], *, now_ms: int) -> TradeBatch:
     """Return recorded trades column by column, in their order."""
-    prices, price_scale = decimals.align([row.price for row in rows])
-    sizes, size_scale = decimals.align([row.size for row in rows])
+    batch = batch_of(market, rows, now_ms=now_ms)
     traders = [row.trader for row in rows]
-    return TradeBatch(
-        market=market,
-        price_scale=price_scale,
-        size_scale=size_scale,
-        ids=[row.id for row in rows],
-        times_us=[row.time_us for row in rows],
-        prices=prices,
-        sizes=sizes,
-        sides="".join([row.side for row in rows]),
-        traders=traders if any(traders) else None,
-        ingest_time_ms=now_ms,
-    )
+    return msgspec.structs.replace(batch, traders=traders) if any(traders) else batch
 
 
 @dataclass(slots=True)
@@ -92,7 +82,7 @@ class Publisher:
 
     async def _send(self, market: Market) -> None:
         if rows := self._waiting.pop(market, None):
-            await self._write(market, batch_of(market, rows, now_ms=self.now_ms()))
+            await self._write(market, recorded_batch(market, rows, now_ms=self.now_ms()))
 
     async def _write(self, market: Market, record: TradeBatch | Heartbeat) -> None:
         await self.producer.send(

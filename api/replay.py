@@ -64,13 +64,7 @@ class Replay:
         self._refused_before = await self._refused()
         size = sum(file.stat().st_size for file in files)
         task = self._progress.add_task("Reading trades", total=size, note="")
-        producer = AIOKafkaProducer(
-            **self._kafka.client_options(),
-            enable_idempotence=True,
-            linger_ms=20,
-            max_batch_size=1 << 18,
-            max_request_size=8 << 20,
-        )
+        producer = AIOKafkaProducer(**self._kafka.producer_options(linger_ms=20))
         async with producer:
             pace = None if speed is None else Pace(speed)
             publisher = Publisher(producer, self._partitions, self._now_ms, pace)

@@ -149,7 +149,7 @@ def start_anvil(launch: Launcher, log: Path, options: AnvilOptions | None = None
     process = launch([str(program()), *arguments], output=log)
     try:
         return Anvil(process, _await_port(process, log))
-    except BaseException:
+    except BaseException:  # interrupted, too, it leaves no process behind
         process.stop(_STOP_S)
         raise
 

@@ -1,14 +1,14 @@
 """What comes from npm, fetched once into the cache of this machine's user."""
 
-import os
 import shutil
 import subprocess
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+
+from chaintide.contracts.cache import cache, filling
 
 PLANS: Final = Path(__file__).parent / "plans"
 _PLAN_FILES: Final = ("package.json", "package-lock.json")
@@ -48,11 +48,6 @@ def installed(plan: Path, name: str) -> Path:
     return home / "node_modules"
 
 
-def cache() -> Path:
-    """Return the folder of what is fetched once."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chaintide"
-
-
 def node() -> str:
     """Return the path of Node.js: this machine's, else the one in its wheel.
 
@@ -81,14 +76,8 @@ def _wheel() -> Path:
 
 
 def _install(plan: Path, home: Path) -> None:
-    """Fill ``home``, which appears only when it is complete, whoever else does the same."""
-    home.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
-    with (
-        console.status(f"{home.name} comes from npm, this once"),
-        tempfile.TemporaryDirectory(dir=home.parent) as scratch,
-    ):
-        draft = Path(scratch) / "package"
+    with console.status(f"{home.name} comes from npm, this once"), filling(home) as draft:
         draft.mkdir()
         for name in _PLAN_FILES:
             shutil.copy(plan / name, draft)
@@ -100,11 +89,6 @@ def _install(plan: Path, home: Path) -> None:
             check=True,
             timeout=_NPM_S,
         )
-        try:
-            draft.rename(home)
-        except OSError:
-            if not home.is_dir():  # else somebody was faster
-                raise
 
 
 def _reason(error: OSError | subprocess.SubprocessError) -> str:

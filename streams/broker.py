@@ -100,7 +100,7 @@ class EmbeddedBroker:
         try:
             node = self._write_node(msgspec.structs.replace(node, pid=self._child.pid))
             await self._until_up(self._child, node)
-        except BaseException:
+        except BaseException:  # cancelled, too, it leaves no process behind
             await self._release()
             raise
         return node

@@ -1,7 +1,5 @@
 """Apache Kafka's program files, fetched once from Maven Central."""
 
-import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -9,6 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import track
 
+from chaintide.contracts.cache import cache, filling
 from chaintide.streams.errors import ConfigError
 
 KAFKA_VERSION: Final = "4.1.2"
@@ -22,8 +21,7 @@ def kafka_jars() -> list[Path]:
     Raises:
         ConfigError: If Maven Central cannot be reached or the cache cannot be written.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chaintide"
-    home = cache / f"kafka-{KAFKA_VERSION}"
+    home = cache() / f"kafka-{KAFKA_VERSION}"
     if not home.is_dir():
         try:
             _download(home)
@@ -37,16 +35,13 @@ def kafka_jars() -> list[Path]:
 
 
 def _download(home: Path) -> None:
-    """Fill ``home``, which appears only when it is complete, whoever else does the same."""
     # Half a second that no process but the first one ever has to wait for.
     import jgo.maven  # noqa: PLC0415
     import jgo.parse  # noqa: PLC0415
 
-    home.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     console.print(f"Apache Kafka {KAFKA_VERSION} comes from Maven Central, this once")
-    with tempfile.TemporaryDirectory(dir=home.parent) as scratch, ThreadPoolExecutor(8) as pool:
-        jars = Path(scratch) / "jars"
+    with filling(home) as jars, ThreadPoolExecutor(8) as pool:
         maven = jgo.maven.MavenContext(repo_cache=jars, local_repos=[], timeout=60)
         kafka, logging = (
             maven.create_dependency(jgo.parse.Coordinate.parse(name)) for name in (_KAFKA, _LOGGING)
@@ -56,8 +51,3 @@ def _download(home: Path) -> None:
         downloads = pool.map(lambda artifact: artifact.resolve(), artifacts)
         for _ in track(downloads, "Downloading", len(artifacts), console=console, transient=True):
             pass
-        try:
-            jars.rename(home)
-        except OSError:
-            if not home.is_dir():  # else somebody was faster
-                raise

@@ -3,15 +3,15 @@
 import io
 import os
 import tarfile
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import cramjam
 from playwright.sync_api import Browser, sync_playwright
 
 from chaintide.contracts import npm
+from chaintide.contracts.cache import cache, filling
 
 PLAN = Path(__file__).parent / "browser"
 VERSION = "153.0.0"
@@ -36,15 +36,12 @@ FONTS = """<?xml version="1.0"?>
 
 def chromium() -> Path:
     """Return the folder of Chromium; the first call ever downloads it (70 MB)."""
-    home = npm.cache() / f"chromium-{VERSION}"
+    home = cache() / f"chromium-{VERSION}"
     if not home.is_dir():
         packed = npm.installed(PLAN, f"chromium-{VERSION}-npm")
-        with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
-            draft = Path(scratch) / "chromium"
+        with filling(home) as draft:
             _unpack(packed / "@sparticuz/chromium/bin", draft)
             (draft / "fonts.conf").write_text(FONTS.format(home=home))
-            with suppress(FileExistsError):
-                draft.rename(home)
     return home
 
 

@@ -31,7 +31,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.slow, pytest.
 MINUTE_MS = 60_000
 HISTORY = 1_200  # minutes, more than one page of history
 OURS = Market("kraken:PAGE-USD")  # the exchange does not trade it, we do
-IS_OUR_DOING = re.compile(r"ERR_CONNECTION_RE|ERR_EMPTY_RESPONSE|WebSocket connection to .* failed")
+# A server that is dead refuses or breaks off; one that has just started says 503 until it has read.
+IS_OUR_DOING = re.compile(
+    r"ERR_CONNECTION_RE|ERR_EMPTY_RESPONSE|status of 503|WebSocket connection to .* failed"
+)
 
 
 @dataclass
