@@ -5,6 +5,7 @@ greatest (event time, trade id), everything else is a maximum, a minimum or an i
 any order, any batching and any retry of the same trades gives the same bits.
 """
 
+from hashlib import blake2b
 from itertools import compress
 from operator import mul
 from typing import Final
@@ -13,13 +14,16 @@ import msgspec
 
 from chaintide.streams.records import TradeBatch
 
+MAX_TRADERS: Final = 5_000
 _BOUGHT: Final = bytes(char == ord("b") for char in range(256))  # 1 for b, 0 for the others
+_DIGEST_BYTES: Final = 16  # two traders with one digest would take 10**17 candles to come by
 
 
 class Bar(msgspec.Struct, array_like=True):
     """Trades of one market folded together; prices and sizes are integers at their scales.
 
-    ``quote`` (sum of price times size) is at ``price_scale + size_scale``.
+    ``quote`` (sum of price times size) is at ``price_scale + size_scale``. ``traders`` are
+    digests of all who traded, None if a trade does not say who; above 5,000 none are added.
     """
 
     price_scale: int
@@ -36,6 +40,17 @@ class Bar(msgspec.Struct, array_like=True):
     quote: int
     buy_volume: int
     trades: int
+    traders: set[bytes] | None = None
+
+    @property
+    def unique_traders(self) -> int | None:
+        """Return how many have traded, 5,000 at most; None if that is not known."""
+        return None if self.traders is None else min(len(self.traders), MAX_TRADERS)
+
+    @property
+    def has_more_traders(self) -> bool:
+        """Return whether more than 5,000 have traded."""
+        return self.traders is not None and len(self.traders) > MAX_TRADERS
 
     def absorb(self, other: "Bar") -> None:
         """Fold ``other``, which has no trade in common with this bar, into it."""
@@ -57,10 +72,19 @@ class Bar(msgspec.Struct, array_like=True):
         self.quote += other.quote
         self.buy_volume += other.buy_volume
         self.trades += other.trades
+        if self.traders is not None:
+            self._join(self.traders, other.traders)
+
+    def _join(self, traders: set[bytes], others: set[bytes] | None) -> None:
+        if others is None:
+            self.traders = None
+        elif len(traders) <= MAX_TRADERS:
+            traders |= others
 
     def copy(self) -> "Bar":
         """Return a bar that can be changed without changing this one."""
-        return msgspec.structs.replace(self)
+        traders = None if self.traders is None else set(self.traders)
+        return msgspec.structs.replace(self, traders=traders)
 
     def rescale(self, price_scale: int, size_scale: int) -> None:
         """Write the same numbers at scales that are no smaller."""
@@ -110,7 +134,16 @@ def bar_of(batch: TradeBatch) -> Bar:
         quote=sum(map(mul, prices, sizes)),
         buy_volume=sum(compress(sizes, batch.sides.encode("ascii", "replace").translate(_BOUGHT))),
         trades=len(ids),
+        traders=None if batch.traders is None else _digests(batch.traders),
     )
+
+
+def _digests(traders: list[str]) -> set[bytes] | None:
+    """Return what stands for each trader; None if one of them has no name."""
+    names = set(traders)
+    if "" in names:
+        return None
+    return {blake2b(name.encode(), digest_size=_DIGEST_BYTES).digest() for name in names}
 
 
 def rows(batch: TradeBatch, keep: list[int]) -> TradeBatch:

@@ -18,7 +18,7 @@ class Rules(msgspec.Struct, frozen=True):
     """When a window closes and when it is final.
 
     A window closes once the watermark, ``grace_us`` behind the newest trade, passes its end;
-    it is final ``horizon_us`` after that, when it is forgotten.
+    it is final ``horizon_us`` after that, or once its chain is final so far, and is forgotten.
     """
 
     grace_us: int = 2_000_000
@@ -37,6 +37,7 @@ class Book(msgspec.Struct):
 
     Lists have one entry per interval. ``closed_us`` and ``final_us`` are the open times of the
     first windows not yet closed and not yet final; ``base`` is the last price before those.
+    ``settled_us`` is the time of the chain's last final block: no trade before it can come or go.
     """
 
     watermark_us: int = -(2**62)
@@ -47,6 +48,12 @@ class Book(msgspec.Struct):
     base: list[str] = []
     gaps: list[Gap] = []
     pending: list[Pending] = []
+    settled_us: int = -(2**62)
+
+    def limit_us(self, rules: Rules) -> int:
+        """Return the time up to which nothing of the market can change any more."""
+        settled_us = min(self.settled_us, self.watermark_us)
+        return max(settled_us, self.watermark_us - rules.horizon_us)
 
 
 def opening(time_us: int, level: int) -> int:

@@ -41,9 +41,9 @@ class CandleLogic:
 
         With a ``position`` the trades stay pending: ``undo`` may drop them until ``settle``.
         """
-        refused = []
+        refused, limit_us = [], self.book.limit_us(self.rules)
         for minute_us, part in by_minute(batch):
-            if minute_us + MINUTE_US + self.rules.horizon_us <= self.book.watermark_us:
+            if minute_us + MINUTE_US <= limit_us:
                 refused.append(part)
                 continue
             fresh = self._unseen(minute_us, part)
@@ -84,8 +84,12 @@ class CandleLogic:
         self._carry()
         self._revise("reorg")
 
-    def settle(self, position: int) -> None:
-        """Make every pending trade at or below ``position`` settled; no candle changes."""
+    def settle(self, position: int, time_us: int) -> None:
+        """Make every pending trade at or below ``position`` settled.
+
+        All that is before ``time_us``, the time there, is final now; no candle changes else.
+        """
+        self.book.settled_us = max(self.book.settled_us, time_us)
         for trade in self._waiting.take_until(position):
             for _, window in self._windows(trade.bar.open_time_us):
                 window.absorb(trade.bar)
@@ -141,7 +145,8 @@ class CandleLogic:
             for level, window in self._windows(bar.open_time_us):
                 self._touched.add((level, window.open_us))
         self._carry()
-        self._revise(cause(self.book.gaps, batch.times_us))
+        # Blocks come in order, so a window that has closed gets trades of a replaced one only.
+        self._revise("reorg")
 
     def _windows(self, time_us: int) -> Iterable[tuple[int, Window]]:
         """Return the window of ``time_us`` at every level, made where there was none."""
@@ -186,7 +191,7 @@ class CandleLogic:
             for level, width_us in enumerate(WIDTHS_US):
                 if book.closed_us[level] + width_us <= watermark_us:
                     self._close(level)
-        if book.final_us[0] + MINUTE_US <= watermark_us - self.rules.horizon_us:
+        if book.final_us[0] + MINUTE_US <= book.limit_us(self.rules):
             self._finalize()
 
     def _close(self, level: int) -> None:
@@ -218,7 +223,7 @@ class CandleLogic:
         book = self.book
         if book.start_us is None:
             return
-        limit_us = book.watermark_us - self.rules.horizon_us
+        limit_us = book.limit_us(self.rules)
         for trade in book.pending:
             limit_us = min(limit_us, trade.bar.open_time_us)
         for level, width_us in enumerate(WIDTHS_US):

@@ -143,7 +143,7 @@ class PartitionLogic:
                 if isinstance(news, Undo):
                     logic.undo(news.to_number)
                 else:
-                    logic.settle(news.number)
+                    logic.settle(news.number, news.time_ms * 1000)
                 if len(logic.book.pending) != waiting:
                     self._unsaved[logic.market] = logic
                 if logic.is_dirty:

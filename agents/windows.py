@@ -107,4 +107,6 @@ def candle(window: Window, bar: Bar | None, shown: Shown) -> Candle:
         fill="carry" if bar is None else "traded",
         updated_ms=window.updated_us // 1000,
         reason=window.reason,
+        unique_traders=0 if bar is None else bar.unique_traders,
+        has_more_traders=bar is not None and bar.has_more_traders,
     )

@@ -44,7 +44,8 @@ def candle_point(candle: Candle) -> str:
     """Return the line of ``candle``: prices and sizes as the nearest floats, and exactly.
 
     A candle without trades has no volume-weighted price. Its float is the close then, because
-    a field that is left out would keep the value of an earlier revision.
+    a field that is left out would keep the value of an earlier revision. For the same reason
+    ``unique_traders`` is -1 where it is not known.
     """
     tags = f"{_market_tags(candle.market)},interval={candle.interval}"
     floats = (
@@ -52,9 +53,11 @@ def candle_point(candle: Candle) -> str:
         f",volume={candle.volume},quote_volume={candle.quote_volume}"
         f",vwap={candle.vwap or candle.close},taker_buy_volume={candle.taker_buy_volume}"
     )
+    traders = -1 if candle.unique_traders is None else candle.unique_traders
     state = (
         f"trades={candle.trades}i,revision={candle.revision}i,complete={candle.complete}"
         f',status="{candle.status}",fill="{candle.fill}",reason="{candle.reason or ""}"'
+        f",unique_traders={traders}i,has_more_traders={candle.has_more_traders}"
     )
     time_ns = candle.open_time_ms * 1_000_000
     return f"candles,{tags} {floats},{state},exact={_exact(candle)} {time_ns}"

@@ -18,7 +18,7 @@ from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 FILE_NAME: Final = "chaintide.sqlite"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BUSY_TIMEOUT_S: Final = 5.0
 READERS: Final = 4
 # What passes by itself: another writer, a full or missing disk.
@@ -46,6 +46,7 @@ CREATE TABLE candles (
     first_trade_id INTEGER, last_trade_id INTEGER,
     status TEXT NOT NULL, revision INTEGER NOT NULL, complete INTEGER NOT NULL,
     fill TEXT NOT NULL, updated_ms INTEGER NOT NULL, reason TEXT,
+    unique_traders INTEGER, has_more_traders INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (market, interval, open_time_ms)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE gaps (
@@ -55,18 +56,22 @@ CREATE TABLE gaps (
 ) STRICT, WITHOUT ROWID;
 """
 # What makes a file of the version before one of this version; new columns are the last ones.
-UPGRADES: Final = {1: "ALTER TABLE candles ADD COLUMN reason TEXT"}
+UPGRADES: Final = {
+    1: {"reason": "TEXT"},
+    2: {"unique_traders": "INTEGER", "has_more_traders": "INTEGER NOT NULL DEFAULT 0"},
+}
 BEGIN: Final = "BEGIN IMMEDIATE"
 INSERT_CANDLE: Final = (
     "INSERT OR REPLACE INTO candles"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_GAP: Final = "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_MARKET: Final = "INSERT OR REPLACE INTO markets VALUES (?, ?, ?)"
 # One row for many candles: every row takes the lock of the interpreter from whoever has it.
-_FLAG: Final = "json(iif(complete, 'true', 'false'))"
+_FLAGS: Final = frozenset({"complete", "has_more_traders"})
 _FIELDS: Final = ", ".join(
-    f"'{name}', {_FLAG if name == 'complete' else name}" for name in Candle.__struct_fields__
+    f"'{name}', json(iif({name}, 'true', 'false'))" if name in _FLAGS else f"'{name}', {name}"
+    for name in Candle.__struct_fields__
 )
 AS_JSON: Final = f"json_group_array(json_object({_FIELDS}))"
 _candles: Final = msgspec.json.Decoder(list[Candle])
@@ -219,10 +224,14 @@ def _open(path: Path) -> sqlite3.Connection:
 def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
     if found == 0:
         return SCHEMA.split(";")
+    # Some files of version 1 have the column of version 2 already.
     columns = {row[1] for row in connection.execute("PRAGMA table_info(candles)")}
-    if "reason" in columns:  # some files of version 1 have the column of version 2 already
-        return []
-    return [UPGRADES[version] for version in range(found, SCHEMA_VERSION)]
+    return [
+        f"ALTER TABLE candles ADD COLUMN {name} {kind}"
+        for version in range(found, SCHEMA_VERSION)
+        for name, kind in UPGRADES[version].items()
+        if name not in columns
+    ]
 
 
 def _sorted_errors(work: Callable[[], _T]) -> _T:

@@ -16,7 +16,7 @@ Side = Literal["buy", "sell"]
 Status = Literal["open", "closed", "corrected", "final"]
 Fill = Literal["traded", "carry"]
 Reason = Literal["late", "backfill", "reorg"]
-FeedState = Literal["connecting", "live", "backfilling"]
+FeedState = Literal["connecting", "live", "backfilling", "standby", "halted"]
 BreakerState = Literal["closed", "open", "half-open"]
 
 SCHEMA_VERSION = 1
@@ -121,7 +121,9 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     ``revision`` is 0 while open, 1 when closed, and one more with every correction. The same
     (revision, status) from 1 on is always byte-identical. ``updated_ms`` is event time.
     ``reason`` says why it was last corrected: trades that came late, trades a feed had missed
-    and then found (``backfill``), or trades that their chain took back (``reorg``).
+    and then found (``backfill``), or trades that their chain took back or put in their place
+    (``reorg``). ``unique_traders`` is null where a trade does not say who traded; it is exact up
+    to 5,000, and with ``has_more_traders`` there were more than it says.
     """
 
     market: Market
@@ -145,6 +147,8 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     fill: Fill
     updated_ms: int
     reason: Reason | None = None
+    unique_traders: int | None = None
+    has_more_traders: bool = False
 
 
 class CandleBatch(msgspec.Struct, frozen=True, kw_only=True, tag="candles"):

@@ -191,6 +191,7 @@ class FakeChain:
             POOLS[f"{AMM}/{IDS[pool]}"].market,
             trade,
         )
+            "0x" + user[-40:],
 
     def _created(self, place: tuple[str, int, int, int]) -> RawLog:
         token = "0x" + "00" * 12 + self.random.randbytes(20).hex()

@@ -36,6 +36,8 @@ CANDLE: Final = {
     "fill": "traded",
     "updated_ms": 1761990365480,
     "reason": None,
+    "unique_traders": None,
+    "has_more_traders": False,
 }
 _ERRORS: Final = {
     400: "A parameter is unknown, missing or wrong; `errors` says which.",

@@ -121,10 +121,15 @@ class World:
     def check(self) -> None:
         """After ``finish``: the candles are those of the canonical chain, and nothing else."""
         shown = defaultdict(dict)
+        final = {}
         for worker in self.workers:
             assert not worker.late
             for batch in worker.published:
                 shown[batch.market] |= {(c.interval, c.open_time_ms): c for c in batch.candles}
+                for c in batch.candles:
+                    if c.status == "final":
+                        key = (batch.market, c.interval, c.open_time_ms)
+                        assert numbers(final.setdefault(key, c)) == numbers(c)
         trades = self.chain.trades()
         for market in {pool.market for pool in POOLS.values()}:
             traded = {key: numbers(c) for key, c in shown[market].items() if c.trades}

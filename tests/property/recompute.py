@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
+from chaintide.agents import bars
 from chaintide.streams.intervals import INTERVALS
 
 
@@ -15,6 +16,7 @@ class PlainTrade:
     price: Decimal
     size: Decimal
     side: str
+    trader: str = ""
 
 
 def window_open(time_us: int, interval: str) -> int:
@@ -37,8 +39,17 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def traders(names: set[str]) -> tuple[int | None, bool]:
+    if "" in names:
+        return None, False
+    return min(len(names), bars.MAX_TRADERS), len(names) > bars.MAX_TRADERS
+
+
 def recompute(trades: list[PlainTrade]) -> dict[tuple[str, int], tuple[object, ...]]:
-    """Return (open, high, low, close, volume, quote, buys, count, first id, last id) by window."""
+    """Return (open, high, low, close, volume, quote, buys, count, first id, last id) by window.
+
+    Then how many traded, and whether there were more; the first is None if one is not named.
+    """
     unique = sorted({trade.id: trade for trade in trades}.values(), key=lambda t: (t.time_us, t.id))
     windows: dict[tuple[str, int], list[PlainTrade]] = defaultdict(list)
     for trade in unique:
@@ -58,6 +69,7 @@ def recompute(trades: list[PlainTrade]) -> dict[tuple[str, int], tuple[object, .
                 len(inside),
                 inside[0].id,
                 inside[-1].id,
+                *traders({trade.trader for trade in inside}),
             )
             for window, inside in windows.items()
         }

@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.recompute import PlainTrade, recompute
 
+from chaintide.agents import bars
 from chaintide.agents.book import LEVELS, Book, Rules
 from chaintide.agents.candles import CandleLogic
 from chaintide.agents.changelog import Entry, Recovery
@@ -43,8 +46,17 @@ PLAIN = st.builds(
     price=DECIMALS | st.sampled_from([Decimal("0.1"), Decimal("105433.6"), Decimal(3)]),
     size=DECIMALS,
     side=st.sampled_from("bs?"),
+    trader=st.sampled_from(["0xa", "0xb", "0xc", "0xd", "0xe"]) | st.just(""),
 )
 NEVER_FINAL = Rules(grace_us=2_000_000, horizon_us=10 * 86_400_000_000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_traders():
+    """Let candles have more traders than are counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bars, "MAX_TRADERS", 3)
+        yield
 
 
 def one_time_per_id(trades: list[PlainTrade]) -> list[PlainTrade]:
@@ -69,6 +81,7 @@ def batch_of(trades: Iterable[PlainTrade]) -> TradeBatch:
         prices=prices,
         sizes=sizes,
         sides="".join(t.side for t in trades),
+        traders=[t.trader for t in trades] if any(t.trader for t in trades) else None,
     )
 
 
@@ -90,6 +103,8 @@ def numbers(candle: Candle) -> tuple[object, ...]:
         candle.trades,
         candle.first_trade_id,
         candle.last_trade_id,
+        candle.unique_traders,
+        candle.has_more_traders,
     )
 
 
@@ -189,7 +204,7 @@ def test_final_candles_never_change_and_refused_trades_are_returned(trades, hori
     st.data(),
 )
 def test_undone_trades_leave_no_trace_and_settled_ones_stay(settled, pending, steps, data):
-    pending = [PlainTrade(t.id + 100, t.time_us, t.price, t.size, t.side) for t in pending]
+    pending = [replace(t, id=t.id + 100) for t in pending]
     logic, store = new_logic(), {}
     logic.on_trades(batch_of(settled))
     alive, floor = [], -1
@@ -205,7 +220,7 @@ def test_undone_trades_leave_no_trace_and_settled_ones_stay(settled, pending, st
             alive = [(p, t) for p, t in alive if p <= to]
         else:
             floor = max(floor, position)
-            logic.settle(floor)
+            logic.settle(floor, 0)
         keep(store, logic.drain()[0])
         assert traded(store) == recompute(settled + [trade for _, trade in alive])
     assert all(c.open == c.close for c in store.values() if not c.trades)
@@ -260,6 +275,8 @@ def test_a_correction_says_why_it_was_made():
     logic.on_gap(Gap(market=BTC, from_us=MONDAY, to_us=gap.to_us, reason="", filled=True))
     assert reasons() == ("backfill", "backfill", "late")
     logic.on_trades(batch_of([PlainTrade(4, MONDAY, Decimal(7), Decimal(1), "b")]), position=1)
+    assert reasons() == ("reorg", "backfill", "late"), "blocks come in order, but for a reorg"
+    logic.on_trades(batch_of([PlainTrade(5, MONDAY, Decimal(7), Decimal(1), "b")]))
     assert reasons() == ("late", "backfill", "late")
     logic.undo(0)
     assert reasons() == ("reorg", "backfill", "late")

@@ -6,10 +6,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from property.chain_world import PARTITIONS, World, run_seed
 
+from chaintide.agents import bars
 from chaintide.agents.book import Rules
 
 STEPS = st.integers(1, 60)
 WORKERS = st.integers(0, PARTITIONS - 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_traders():
+    """Let candles have more traders than are counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bars, "MAX_TRADERS", 3)
+        yield
 
 
 class ChainHistory(RuleBasedStateMachine):

@@ -61,6 +61,7 @@ CANDLE = Candle(
     complete=True,
     fill="traded",
     updated_ms=1762795562000,
+    unique_traders=3,
 )
 RECORDS = [
     BATCH,

@@ -17,7 +17,8 @@ def test_a_candle_is_a_point_at_its_open_time():
     assert line.startswith(
         "candles,market=kraken:BTC-USDT,venue=kraken,symbol=BTC-USDT,interval=1m open=64000.10,"
     )
-    assert line.endswith('\\"updated_ms\\":122000,\\"reason\\":null}" 60000000000')
+    assert '\\"updated_ms\\":122000,\\"reason\\":null,' in line
+    assert line.endswith('\\"has_more_traders\\":false}" 60000000000')
 
 
 def test_every_candle_has_the_same_fields_of_the_same_types():
@@ -38,6 +39,8 @@ def test_every_candle_has_the_same_fields_of_the_same_types():
         "status": '"open"',
         "fill": '"carry"',
         "reason": '""',
+        "unique_traders": "-1i",
+        "has_more_traders": "False",
     }
 
 

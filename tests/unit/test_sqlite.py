@@ -33,32 +33,45 @@ async def test_what_was_written_is_there_after_opening_again(path: Path):
 async def test_a_file_of_a_newer_program_is_refused(path: Path):
     await SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
     connection.close()
-    with pytest.raises(ConfigError, match=r"schema 3.*upgrade chaintide"):
+    with pytest.raises(ConfigError, match=r"schema 4.*upgrade chaintide"):
         SqliteStore(path)
 
 
-@pytest.mark.parametrize("missing", [", reason TEXT", ""])
-async def test_a_file_of_version_1_keeps_its_candles_and_takes_reasons(path: Path, missing: str):
-    old = candle(0)
+REASON = ", reason TEXT"
+TRADERS = """
+    unique_traders INTEGER, has_more_traders INTEGER NOT NULL DEFAULT 0,"""
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"), [(1, (REASON, TRADERS)), (1, (TRADERS,)), (2, (TRADERS,))]
+)
+async def test_a_file_of_an_older_version_keeps_its_candles_and_takes_new_fields(
+    path: Path, version: int, missing: tuple[str, ...]
+):
+    old, schema = candle(0), sqlite.SCHEMA
+    for text in missing:
+        assert text in schema
+        schema = schema.replace(text, "")
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
-        connection.executescript(sqlite.SCHEMA.replace(missing, ""))
+        connection.executescript(schema)
         columns = [row[1] for row in connection.execute("PRAGMA table_info(candles)")]
         places = ", ".join("?" * len(columns))
         connection.execute(f"INSERT INTO candles VALUES ({places})", astuple(old)[: len(columns)])
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
-    assert ("reason" in columns) is (not missing)
-    corrected = candle(1, status="corrected", revision=2, reason="backfill")
+    assert ("reason" in columns) is (REASON not in missing)
+    traders = {"unique_traders": 5_000, "has_more_traders": True}
+    corrected = candle(1, status="corrected", revision=2, reason="reorg", **traders)
     for _ in range(2):
         store = SqliteStore(path)
         await store.write([batch(corrected)])
         assert await store.candles(MARKET, "1m") == [old, corrected]
         await store.close()
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (sqlite.SCHEMA_VERSION,)
         columns = [row[1] for row in connection.execute("PRAGMA table_info(candles)")]
     connection.close()
     assert tuple(columns) == Candle.__struct_fields__
