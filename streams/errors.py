@@ -5,6 +5,8 @@
     * ``RetryableError``: wait ``retry_after_s``, then do the same thing again
     * ``FatalError``: stop the process; a supervisor restarts it
         * ``ConfigError``: stop and tell the person what to change
+        * ``HaltedError``: stop this chain until a person decides, let others go on
+        * ``ReplacedError``: somebody else does the work now; wait until they say they are done
 """
 
 
@@ -34,3 +36,11 @@ class FatalError(ChaintideError):
 
 class ConfigError(FatalError):
     """A setting or the environment is wrong; the message says what to do about it."""
+
+
+class HaltedError(FatalError):
+    """A chain took back what was final; what was computed from it may be wrong for good."""
+
+
+class ReplacedError(FatalError):
+    """Another process has taken over what this one was doing."""

@@ -11,8 +11,9 @@ from chaintide.streams.chain.abi import Events
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.bloom import bloom_of
 from chaintide.streams.chain.follower import ChainRules
+from chaintide.streams.chain.pools import OWN, Pools
 from chaintide.streams.chain.swaps import Pool
-from chaintide.streams.chain.watch import Factory, Kind, Watch
+from chaintide.streams.chain.watch import Factory, Kind, Named, Watch
 from chaintide.streams.records import Market
 
 CHAIN = "local"
@@ -52,7 +53,7 @@ TRANSFER_ABI = {
 AMM, FACTORY = "0x" + "a1" * 20, "0x" + "fa" * 20
 IDS = ["0x" + bytes([n] * 32).hex() for n in range(1, 6)]
 KINDS = {
-    "amm": Kind(Events([SWAP_ABI]), stream="credentialId"),
+    "amm": Kind(Events([SWAP_ABI]), streams=("credentialId",), market=OWN),
     "factory": Kind(Events([CREATED_ABI]), (Factory("TokenCreated", "token", "token"),)),
     "token": Kind(Events([TRANSFER_ABI])),
 }
@@ -61,7 +62,11 @@ RULES = ChainRules(chain=CHAIN, chain_id=31337)
 
 
 def new_watch() -> Watch:
-    return Watch(CHAIN, KINDS, {AMM: "amm", FACTORY: "factory"})
+    return Watch(CHAIN, KINDS, {AMM: Named("amm"), FACTORY: Named("factory")})
+
+
+def new_pools() -> Pools:
+    return Pools(CHAIN, CHAIN, known=dict(POOLS))
 
 
 @dataclass(frozen=True)
@@ -186,12 +191,12 @@ class FakeChain:
             price,
             Decimal(base) / 10**18,
             "b" if bought else "s",
+            "0x" + user[-40:],
         )
         return raw_log(place, AMM, [topic, IDS[pool], user], data), (
             POOLS[f"{AMM}/{IDS[pool]}"].market,
             trade,
         )
-            "0x" + user[-40:],
 
     def _created(self, place: tuple[str, int, int, int]) -> RawLog:
         token = "0x" + "00" * 12 + self.random.randbytes(20).hex()

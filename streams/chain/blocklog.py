@@ -4,7 +4,8 @@ A follower writes what it is about to undo before it does so. So one that takes 
 the log alone what an older one, not yet dead, may have undone meanwhile.
 """
 
-from chaintide.streams.chain.records import BlockEnd, BlockMessage, Owner
+from chaintide.streams.chain.coverage import Coverage
+from chaintide.streams.chain.records import BlockEnd, BlockMessage, Owner, Released, Synced
 from chaintide.streams.chain.window import Seen, Window
 from chaintide.streams.records import Final, Undo
 
@@ -24,6 +25,9 @@ class BlockLog:
         self.writer = ""
         self.window = Window()
         self.strays: list[int] = []
+        self.coverage = Coverage()
+        self.is_released = False
+        self._claimed: dict[str, int] = {}
 
     def on_record(self, record: BlockMessage) -> None:
         """Take in the next record; of a follower that was replaced only what it may have undone."""
@@ -35,11 +39,19 @@ class BlockLog:
             case Owner():
                 self._own(record)
             case Undo():
-                self._cut(record.to_number)
+                self._undo(record.to_number)
             case Final():
                 self._finalize(record.number)
             case BlockEnd():
                 self._push(record)
+            case _:
+                self._on_note(record)
+
+    def _on_note(self, record: Synced | Released) -> None:
+        if isinstance(record, Synced):
+            self.coverage.add(record.address, record.first, record.last)
+        else:
+            self.is_released = True
 
     @property
     def next_epoch(self) -> int:
@@ -65,6 +77,14 @@ class BlockLog:
     def _own(self, owner: Owner) -> None:
         if owner.epoch > self.epoch:
             self.epoch, self.writer, self.strays = owner.epoch, owner.writer, []
+            self._claimed = dict(owner.contracts)
+            self.is_released = False
+
+    def _undo(self, to_number: int) -> None:
+        """Go back; the first time an owner does, what it watches is written from there on."""
+        self._cut(to_number)
+        if self._claimed:
+            self.coverage.starts, self._claimed = self._claimed, {}
 
     def _finalize(self, number: int) -> None:
         if self.window.at(number) is not None:

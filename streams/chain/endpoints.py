@@ -22,6 +22,8 @@ def complaint_of(code: int, message: str) -> Complaint:
     """
     if is_too_large(message):
         return "too large"
+    if "revert" in message:
+        return "refused"
     if code in _UNKNOWN_METHOD or "does not exist/is not available" in message:
         return "unknown method"
     return "elsewhere" if code in _TOO_OFTEN or code in _INTERNAL else "refused"

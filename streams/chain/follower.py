@@ -37,6 +37,7 @@ class ChainRules(msgspec.Struct, frozen=True, kw_only=True):
     start: int = 0
     has_bloom: bool = True
     has_receipts: bool = True
+    finality_depth: int | None = None
 
     @property
     def depth(self) -> int:
@@ -45,7 +46,7 @@ class ChainRules(msgspec.Struct, frozen=True, kw_only=True):
         >>> ChainRules(chain="ethereum", chain_id=1).depth
         96
         """
-        return DEPTHS.get(self.chain_id, DEFAULT_DEPTH)
+        return self.finality_depth or DEPTHS.get(self.chain_id, DEFAULT_DEPTH)
 
 
 class Follower:

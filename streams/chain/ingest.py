@@ -1,25 +1,33 @@
-"""Follows one chain from its nodes into Kafka: takes over, catches up, then polls for heads."""
+"""Follows one chain from its nodes into Kafka: takes over, catches up, then waits for heads."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.blocks import Header
 from chaintide.streams.chain.follower import Follower
-from chaintide.streams.chain.node import Node, PastRange
-from chaintide.streams.chain.publishing import Plan, Publishing
-from chaintide.streams.chain.ranges import Range, Ranges
-from chaintide.streams.chain.records import BlockMessage, Owner
+from chaintide.streams.chain.node import Node
+from chaintide.streams.chain.past import Past
+from chaintide.streams.chain.pools import Stranger, Token
+from chaintide.streams.chain.publishing import Plan, Publishing, Reading
+from chaintide.streams.chain.ranges import Range
+from chaintide.streams.chain.records import Alias, BlockMessage, Owner, Synced
 from chaintide.streams.chain.rpc import RpcError
-from chaintide.streams.chain.steps import Halt, Reject, Step
+from chaintide.streams.chain.steps import Apply, ApplyRange, Halt, Reject, Step
 from chaintide.streams.chain.takeover import Takeover
-from chaintide.streams.errors import BadRecordError, FatalError, RetryableError
+from chaintide.streams.chain.tokens import Tokens
+from chaintide.streams.errors import BadRecordError, HaltedError, ReplacedError, RetryableError
+from chaintide.streams.feeds.status import FeedStatus
 
 logger = logging.getLogger(__name__)
-PARALLEL: Final = 4
 LEAST_RANGE: Final = 64  # fewer final blocks than this are walked one by one
+AGAIN_S: Final = 1.0
+AT_ONCE: Final = 16  # pools whose tokens are asked for at the same time
+MAX_REPORTED: Final = 1_000  # markets that a report names
+_FAULTS: Final = (RetryableError, BadRecordError, RpcError)
 
 
 class Writing(Protocol):
@@ -34,107 +42,145 @@ class Writing(Protocol):
         ...
 
 
+@dataclass(slots=True)
 class ChainFeed:
     """The shell around a follower. Whatever it cannot write ends it; a restart takes over."""
 
-    def __init__(
-        self, node: Node, publishing: Publishing, ledger: Writing, *, poll_s: float = 1.0
-    ) -> None:
-        self.publishing = publishing
-        self.rejects: dict[str, int] = {}
-        self.follower: Follower | None = None
-        self.wake = asyncio.Event()
-        self._node = node
-        self._ledger = ledger
-        self._poll_s = poll_s
-        self._writer = ""
+    node: Node
+    publishing: Publishing
+    ledger: Writing
+    status: FeedStatus
+    now_ms: Callable[[], int]
+    poll_s: float = 1.0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    rejects: dict[str, int] = field(default_factory=dict[str, int])
+    log: BlockLog = field(default_factory=BlockLog)
+    follower: Follower = field(init=False)
+    _tokens: Tokens = field(init=False)
+    _past: Past = field(init=False)
 
-    async def run(self, takeover: Takeover, writer: str) -> None:
-        """Take the chain over as ``writer`` and follow it until it halts.
+    def __post_init__(self) -> None:
+        self._tokens = Tokens(self.node)
+        self._past = Past(self.node, self.publishing.watch)
+
+    async def run(self, takeover: Takeover) -> None:
+        """Take the chain over and follow it for as long as it is ours.
 
         Raises:
-            FatalError: If it halted, or another follower has taken it over.
+            HaltedError: If the chain took back a final block.
+            ReplacedError: If another follower has taken the chain over.
         """
-        self._writer = writer
-        self.follower = follower = await self._take_over(takeover)
-        await self._find_children(follower)
+        follower = await self.take_over(takeover)
+        await self._until_done(self._find_children)
+        await self._until_done(self._fill_holes)
         while True:
             await self._check_owner()
             try:
-                final = await self._node.finalized()
+                final = await self.node.finalized()
                 await self._catch_up(follower, final)
                 await self._walk(follower, final)
-            except (RetryableError, BadRecordError, RpcError) as error:
-                logger.warning("chain=%s waits: %s", self.publishing.chain, error)
+            except _FAULTS as error:
+                self._note(error)
             if follower.halted:
-                raise FatalError(follower.halted)
+                raise HaltedError(follower.halted)
+            await _first_of(self.wake, self.poll_s)
             self.wake.clear()
-            await _first_of(self.wake, self._poll_s)
 
-    async def _take_over(self, takeover: Takeover) -> Follower:
-        log = BlockLog()
-        await self._read_into(log)
-        while (plan := takeover.advance(log)) is not None:
-            await self._ledger.write(plan)
-            await self._read_into(log)
-        logger.info("chain=%s epoch=%d last=%s", self.publishing.chain, log.epoch, log.window.last)
-        return takeover.follower(log)
+    async def take_over(self, takeover: Takeover) -> Follower:
+        """Make the chain ours; return its follower."""
+        await self._read_log()
+        while (plan := takeover.advance(self.log)) is not None:
+            await self.ledger.write(plan)
+            await self._read_log()
+        last = self.log.window.last
+        logger.info(
+            "chain=%s epoch=%d last=%s",
+            self.publishing.chain,
+            self.log.epoch,
+            last.number if last else None,
+        )
+        self.status.connects += 1
+        self.follower = takeover.follower(self.log)
+        return self.follower
 
-    async def _read_into(self, log: BlockLog) -> None:
-        for record in await self._ledger.read():
-            log.on_record(record)
+    async def is_released(self) -> bool:
+        """Return whether nobody needs the chain any more who had taken it over."""
+        await self._read_log()
+        return self.log.is_released
+
+    async def sync(self, address: str, whole: Range, on_block: Callable[[int], None]) -> None:
+        """Write what is missing of the past of one contract; ``on_block`` is told how far it is.
+
+        ``whole`` has to be final.
+        """
+        for hole in self.log.coverage.missing(address, whole.first, whole.last):
+            async for at, past in self._past.read(hole, [address]):
+                step = ApplyRange(past.headers, past.logs, past.end)
+                reading = self.publishing.read(step)
+                synced = Synced(
+                    chain=self.publishing.chain,
+                    address=address,
+                    first=at.first,
+                    last=at.last,
+                    epoch=self.publishing.epoch,
+                )
+                await self._check_owner()
+                aliases = await self._learn(reading)
+                await self.ledger.write(self.publishing.syncing(reading, synced, aliases))
+                self.log.on_record(synced)
+                on_block(at.last)
+
+    # ------------------------------------------------------------------ owning
+
+    async def _read_log(self) -> None:
+        for record in await self.ledger.read():
+            self.log.on_record(record)
 
     async def _check_owner(self) -> None:
-        for record in await self._ledger.read():
+        for record in await self.ledger.read():
             if isinstance(record, Owner) and record.epoch > self.publishing.epoch:
-                raise FatalError(f"chain {self.publishing.chain} has another follower")
+                raise ReplacedError(f"chain {self.publishing.chain} has another follower")
 
     # -------------------------------------------------------------------- past
 
+    async def _until_done(self, work: Callable[[Follower], Awaitable[None]]) -> None:
+        """Do ``work`` again and again until no node stands in its way."""
+        while True:
+            await self._check_owner()
+            try:
+                return await work(self.follower)
+            except _FAULTS as error:
+                self._note(error)
+            await asyncio.sleep(AGAIN_S)
+
     async def _find_children(self, follower: Follower) -> None:
         """Watch again what factories made up to the last final block; the log has the rest."""
-        if follower.window.final < 0 or not self.publishing.watch.has_factories:
+        watch = self.publishing.watch
+        if follower.window.final < 0 or not watch.factories:
             return
-        await self._past(Range(follower.rules.start, follower.window.final), None)
+        whole = Range(follower.rules.start, follower.window.final)
+        async for _ in self._past.read(whole, watch.factories, is_wanted=watch.is_factory):
+            pass
+
+    async def _fill_holes(self, follower: Follower) -> None:
+        """Write the past of contracts that were not watched before; it is final."""
+        starts = self.log.coverage.starts
+        for address, named in self.publishing.watch.named.items():
+            first = max(named.start, follower.rules.start)
+            if address in starts and first < starts[address]:
+                self.status.state = "backfilling"
+                await self.sync(address, Range(first, starts[address] - 1), lambda _: None)
 
     async def _catch_up(self, follower: Follower, final: Header | None) -> None:
         """Take what is final already in ranges, if it is much."""
         last = follower.window.last
         first = follower.rules.start if last is None else last.number + 1
         is_final = last is None or last.number == follower.window.final
-        if final is not None and is_final and final.number - first >= LEAST_RANGE:
-            await self._past(Range(first, final.number), follower)
-
-    async def _past(self, whole: Range, follower: Follower | None) -> None:
-        """Ask for ``whole`` in parallel and go through it in order."""
-        ranges: Ranges[PastRange] = Ranges(whole.first, whole.last, parallel=PARALLEL)
-        out: dict[asyncio.Task[PastRange], Range] = {}
-        try:
-            while not ranges.is_done:
-                while (asked := ranges.take()) is not None:
-                    addresses = self.publishing.watch.addresses
-                    out[asyncio.create_task(self._node.past(asked, addresses))] = asked
-                done, _ = await asyncio.wait(out, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    for at, past in _result(ranges, out.pop(task), task):
-                        await self._on_past(at, past, follower)
-        finally:
-            for task in out:
-                task.cancel()
-
-    async def _on_past(self, at: Range, past: PastRange, follower: Follower | None) -> None:
-        """Ask once more for contracts that earlier blocks made, until there are no new ones."""
-        watch = self.publishing.watch
-        while True:
-            for number in sorted(past.headers):
-                watch.discover(
-                    number, [log for log in past.logs if int(log.block_number, 16) == number]
-                )
-            missing = sorted(set(watch.addresses) - past.addresses)
-            if not missing:
-                break
-            past = past.with_more(await self._node.past(at, missing))
-        if follower is not None:
+        if final is None or not is_final or final.number - first < LEAST_RANGE:
+            return
+        self.status.state = "backfilling"
+        whole = Range(first, final.number)
+        async for at, past in self._past.read(whole, self.publishing.watch.addresses):
             steps = follower.on_range(past.headers, past.logs, past.end)
             await self._do(steps)
             if any(isinstance(step, Reject) for step in steps):
@@ -144,36 +190,66 @@ class ChainFeed:
 
     async def _walk(self, follower: Follower, final: Header | None) -> None:
         """Go to the head of the chain, block by block."""
-        follower.on_head(await self._node.head())
+        follower.on_head(await self.node.head())
+        self.status.last_message_ms = self.now_ms()
         while (ask := follower.ask()) is not None:
-            await self._do(await self._node.answer(follower, ask))
+            await self._do(await self.node.answer(follower, ask))
         steps = follower.on_no_finalized() if final is None else follower.on_finalized(final)
         await self._do(steps)
+        self.status.state, self.status.last_error = "live", ""
 
     async def _do(self, steps: Sequence[Step]) -> None:
         for step in steps:
             match step:
                 case Reject(reason, detail):
                     self.rejects[reason] = self.rejects.get(reason, 0) + 1
+                    self.status.bad_messages += 1
                     logger.warning(
                         "chain=%s rejected: %s %s", self.publishing.chain, reason, detail
                     )
-                    self._node.rpc.elsewhere()
+                    self.node.rpc.elsewhere()
                 case Halt(reason):
                     logger.error("%s", reason)
+                case Apply() | ApplyRange():
+                    await self._apply(self.publishing.read(step))
                 case _:
-                    await self._ledger.write(self.publishing.plan(step))
+                    await self.ledger.write(self.publishing.plan(step))
 
+    async def _apply(self, reading: Reading) -> None:
+        aliases = await self._learn(reading)
+        await self.ledger.write(self.publishing.applying(reading, aliases))
+        self.status.trades = self.publishing.trades
+        self.status.lag_ms = max(0, self.now_ms() - reading.end.time_ms)
 
-def _result(
-    ranges: Ranges[PastRange], asked: Range, task: asyncio.Task[PastRange]
-) -> list[tuple[Range, PastRange]]:
-    try:
-        return ranges.on_result(asked, task.result())
-    except RpcError as error:
-        if error.complaint == "too large" and ranges.on_too_large(asked):
-            return []
-        raise
+    async def _learn(self, reading: Reading) -> list[Alias]:
+        """Ask for the tokens of new pools: without them their trades could not be written."""
+        strangers = self.publishing.strangers(reading)
+        aliases: list[Alias] = []
+        for start in range(0, len(strangers), AT_ONCE):
+            some = strangers[start : start + AT_ONCE]
+            tokens = await asyncio.gather(*[self._tokens_of(each) for each in some])
+            for stranger, pair in zip(some, tokens, strict=True):
+                alias = self.publishing.pools.learn(stranger, pair)
+                if alias is None:
+                    logger.warning("pool without tokens stream=%s", stranger.stream)
+                else:
+                    aliases.append(alias)
+        if aliases:
+            self.status.markets = self.publishing.pools.markets(MAX_REPORTED)
+        return aliases
+
+    async def _tokens_of(self, stranger: Stranger) -> tuple[Token, Token] | None:
+        while True:
+            try:
+                return await self._tokens.of(stranger)
+            except RetryableError as error:
+                self._note(error)
+                await asyncio.sleep(AGAIN_S)
+
+    def _note(self, error: Exception) -> None:
+        """Tell that the chain waits for its nodes."""
+        self.status.state, self.status.last_error = "connecting", str(error)[:200]
+        logger.warning("chain=%s waits: %s", self.publishing.chain, error)
 
 
 async def _first_of(event: asyncio.Event, timeout_s: float) -> None:

@@ -102,6 +102,15 @@ class Node:
             return follower.on_logs(ask, None)
         return follower.on_logs(ask, None if raw is None else logs_of(raw))
 
+    async def call(self, to: str, data: str, block_hash: str | None) -> str:
+        """Return what a contract answers after a block, None: after the newest one.
+
+        Raises:
+            RpcError: If the contract refuses, or is not there.
+        """
+        at = "latest" if block_hash is None else {"blockHash": block_hash}
+        return str(await self.rpc.call("eth_call", {"to": to, "data": data}, at))
+
     async def past(self, asked: Range, addresses: Sequence[str]) -> PastRange:
         """Return the logs of ``addresses`` in a range of blocks.
 

@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from chaintide.streams.chain.blocks import Header, RawLog
+from chaintide.streams.chain.pools import Pools, Stranger
 from chaintide.streams.chain.records import (
+    Alias,
     BlockEnd,
     BlockMessage,
     ChainLog,
     ChainMessage,
     Head,
     Owner,
+    Released,
+    Synced,
 )
 from chaintide.streams.chain.steps import Apply, ApplyRange, Finalize, Retreat
-from chaintide.streams.chain.swaps import Pool, SwapTrade, batches_of, swap_of
+from chaintide.streams.chain.swaps import SwapTrade, batches_of, swap_of
 from chaintide.streams.chain.watch import Watch
 from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import Final, Heartbeat, Market, TradeBatch, Undo
-from chaintide.streams.topics import BLOCKS, CHAIN, TRADES, Topic
+from chaintide.streams.topics import ALIASES, BLOCKS, CHAIN, TRADES, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,20 @@ class Outgoing:
     topic: Topic
     key: str
     partition: int
-    record: ChainMessage | BlockMessage | TradeBatch | Heartbeat
+    record: ChainMessage | BlockMessage | TradeBatch | Heartbeat | Alias
 
 
 Plan = list[list[Outgoing]]
 _home_of = lru_cache(maxsize=65_536)(partition_of)  # hashing a key takes longer than decoding a log
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read in blocks up to ``end``: logs, and contracts that factories made."""
+
+    records: list[ChainLog]
+    children: dict[str, str]
+    end: Header
 
 
 @dataclass(slots=True)
@@ -45,10 +58,11 @@ class Publishing:
     """
 
     watch: Watch
-    pools: Mapping[str, Pool]
+    pools: Pools
     partitions: int
     epoch: int = 0
     logs: int = field(default=0, init=False)
+    trades: int = field(default=0, init=False)
 
     @property
     def chain(self) -> str:
@@ -60,23 +74,27 @@ class Publishing:
         """The partition of the block log."""
         return partition_of(Market(self.chain), self.partitions)
 
-    def owning(self, writer: str) -> Plan:
-        """Return what claims the chain for ``writer``."""
-        return [[self._block(Owner(chain=self.chain, epoch=self.epoch, writer=writer))]]
+    def owning(self, writer: str, contracts: Mapping[str, int]) -> Plan:
+        """Return what claims the chain for ``writer``; ``contracts`` as in ``Owner``."""
+        owner = Owner(chain=self.chain, epoch=self.epoch, writer=writer, contracts=dict(contracts))
+        return [[self._block(owner)]]
+
+    def releasing(self) -> Plan:
+        """Return what says that the chain may be followed by whoever had it before."""
+        return [[self._block(Released(chain=self.chain, epoch=self.epoch))]]
 
     def undoing(self, to_number: int) -> Plan:
         """Return what undoes everything above ``to_number``."""
         self.watch.forget(to_number)
+        self.pools.forget(to_number)
         undo = Undo(chain=self.chain, to_number=to_number, epoch=self.epoch)
         return [[self._block(undo)], self._everywhere(undo)]
 
     def plan(self, step: Apply | ApplyRange | Retreat | Finalize) -> Plan:
-        """Return what is to be written for ``step``."""
+        """Return what is to be written for ``step``; pools that are not known have no trades."""
         match step:
-            case Apply(header, logs):
-                return self._apply({header.number: header}, logs, header)
-            case ApplyRange(headers, logs, end):
-                return self._apply(headers, logs, end)
+            case Apply() | ApplyRange():
+                return self.applying(self.read(step))
             case Retreat(to_number):
                 return self.undoing(to_number)
             case Finalize(block):
@@ -89,8 +107,24 @@ class Publishing:
                 )
                 return [self._everywhere(final), [self._block(final)]]
 
-    def _apply(self, headers: Mapping[int, Header], logs: Sequence[RawLog], end: Header) -> Plan:
+    # ----------------------------------------------------------------- reading
+
+    def read(self, step: Apply | ApplyRange) -> Reading:
+        """Return what is in the blocks of ``step``; watch from now on what factories made there."""
+        match step:
+            case Apply(header, logs):
+                children = self.watch.discover(header.number, logs)
+                return Reading(self._matching(header, logs), children, header)
+            case ApplyRange(headers, logs, end):
+                return self._read_range(headers, logs, end)
+
+    def _matching(self, header: Header, logs: Sequence[RawLog]) -> list[ChainLog]:
         self.watch.epoch = self.epoch
+        return self.watch.matching(header, logs)
+
+    def _read_range(
+        self, headers: Mapping[int, Header], logs: Sequence[RawLog], end: Header
+    ) -> Reading:
         by_block: dict[int, list[RawLog]] = defaultdict(list)
         for log in logs:
             by_block[int(log.block_number, 16)].append(log)
@@ -98,29 +132,57 @@ class Publishing:
         records: list[ChainLog] = []
         for number, inside in by_block.items():
             children |= self.watch.discover(number, inside)
-            records += self.watch.matching(headers[number], inside)
-        self.logs += len(records)
+            records += self._matching(headers[number], inside)
+        return Reading(records, children, end)
+
+    def strangers(self, reading: Reading) -> list[Stranger]:
+        """Return the pools that have to be learned before ``reading`` can be written."""
+        return self.pools.strangers(reading.records, self.watch.form_of)
+
+    # ----------------------------------------------------------------- writing
+
+    def applying(self, reading: Reading, aliases: Iterable[Alias] = ()) -> Plan:
+        """Return what is to be written for new blocks; ``aliases`` are of pools just learned."""
+        end = reading.end
         done = BlockEnd(
             chain=self.chain,
             number=end.number,
             block_hash=end.hash,
             parent_hash=end.parent_hash,
             time_ms=end.time_ms,
-            logs=len(records),
-            children=children,
+            logs=len(reading.records),
+            children=reading.children,
             epoch=self.epoch,
         )
-        written = [self._log(record) for record in records]
-        written += self._trades(records, end.number)
-        return [[*written, *self._progress(end)], [self._block(done)]]
+        written = [*self._news(reading, end.number, aliases), *self._progress(end)]
+        return [written, [self._block(done)]]
 
-    def _trades(self, records: Iterable[ChainLog], block: int) -> Iterable[Outgoing]:
+    def syncing(self, reading: Reading, synced: Synced, aliases: Iterable[Alias] = ()) -> Plan:
+        """Return what is to be written for final blocks of the past of one contract.
+
+        Their trades are settled at once: nothing can undo them.
+        """
+        return [[*self._news(reading, None, aliases)], [self._block(synced)]]
+
+    def _news(
+        self, reading: Reading, block: int | None, aliases: Iterable[Alias]
+    ) -> Iterable[Outgoing]:
+        self.logs += len(reading.records)
+        for alias in aliases:
+            home = _home_of(alias.market, self.partitions)
+            yield Outgoing(ALIASES, alias.market, home, alias)
+        for record in reading.records:
+            yield self._log(record)
+        yield from self._trades(reading.records, block)
+
+    def _trades(self, records: Iterable[ChainLog], block: int | None) -> Iterable[Outgoing]:
         trades: dict[Market, list[SwapTrade]] = defaultdict(list)
         for record in records:
-            pool = self.pools.get(record.stream)
+            pool = self.pools.known.get(record.stream)
             if pool is not None and (trade := swap_of(record, pool)) is not None:
                 trades[pool.market].append(trade)
         for market, swaps in trades.items():
+            self.trades += len(swaps)
             home = _home_of(market, self.partitions)
             for batch in batches_of(market, swaps, block=block, epoch=self.epoch):
                 yield Outgoing(TRADES, market, home, batch)

@@ -1,10 +1,10 @@
-"""What the two chain topics hold: logs of contracts, and the blocks a follower has finished."""
+"""What the topics of chains hold: logs, the blocks a follower has finished, names of markets."""
 
 from typing import Any
 
 import msgspec
 
-from chaintide.streams.records import SCHEMA_VERSION, Final, Undo
+from chaintide.streams.records import SCHEMA_VERSION, Final, Market, Undo
 
 
 class ChainLog(msgspec.Struct, frozen=True, kw_only=True, tag="log"):
@@ -46,11 +46,34 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="head"):
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
-    """A follower takes the chain over; ``writer`` tells two of the same epoch apart."""
+    """A follower takes the chain over; ``writer`` tells two of the same epoch apart.
+
+    ``contracts`` are those it watches, each with the first block from which on all is written.
+    """
 
     chain: str
     epoch: int
     writer: str
+    contracts: dict[str, int] = {}
+    v: int = SCHEMA_VERSION
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
+    """The owner of ``epoch`` has done what it came for; whoever had the chain may go on."""
+
+    chain: str
+    epoch: int
+    v: int = SCHEMA_VERSION
+
+
+class Synced(msgspec.Struct, frozen=True, kw_only=True, tag="synced"):
+    """The history of the contract ``address`` is written for the blocks ``first`` to ``last``."""
+
+    chain: str
+    address: str
+    first: int
+    last: int
+    epoch: int
     v: int = SCHEMA_VERSION
 
 
@@ -71,5 +94,22 @@ class BlockEnd(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
     v: int = SCHEMA_VERSION
 
 
+class Alias(msgspec.Struct, frozen=True, kw_only=True, tag="alias"):
+    """What people call a market of a chain, and its two tokens with their decimals.
+
+    Tokens choose their symbols themselves: neither ``name`` nor symbols are proof of anything.
+    """
+
+    market: Market
+    name: str
+    base: str
+    quote: str
+    base_token: str
+    quote_token: str
+    base_scale: int
+    quote_scale: int
+    v: int = SCHEMA_VERSION
+
+
 ChainMessage = ChainLog | Undo | Head | Final
-BlockMessage = Owner | BlockEnd | Undo | Final
+BlockMessage = Owner | BlockEnd | Undo | Final | Released | Synced

@@ -106,9 +106,9 @@ def swap_of(log: ChainLog, pool: Pool) -> SwapTrade | None:
 
 
 def batches_of(
-    market: Market, trades: Sequence[SwapTrade], *, block: int, epoch: int
+    market: Market, trades: Sequence[SwapTrade], *, block: int | None, epoch: int
 ) -> Iterable[TradeBatch]:
-    """Yield ``trades``, pending at ``block``, in batches."""
+    """Yield ``trades``, pending at ``block`` unless it is None, in batches."""
     for start in range(0, len(trades), MAX_BATCH):
         part = trades[start : start + MAX_BATCH]
         yield msgspec.structs.replace(

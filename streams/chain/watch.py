@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from chaintide.streams.chain.abi import Decoded, Events, Undecoded
 from chaintide.streams.chain.blocks import Header, RawLog
+from chaintide.streams.chain.pools import MarketForm
 from chaintide.streams.chain.records import ChainLog
 from chaintide.streams.chain.words import Plain
 from chaintide.streams.errors import ConfigError
@@ -24,11 +25,23 @@ class Factory:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What contracts of one kind log; ``stream`` names the argument that tells pools apart."""
+    """What contracts of one kind log, what they make, and how they trade if they do.
+
+    ``streams`` names the arguments that tell apart what one contract holds many of; the first of
+    them that an event has counts.
+    """
 
     events: Events
     factories: tuple[Factory, ...] = ()
-    stream: str = ""
+    streams: tuple[str, ...] = ()
+    market: MarketForm | None = None
+
+
+class Named(NamedTuple):
+    """A watched contract: its kind, and the first block whose logs are wanted."""
+
+    kind: str
+    start: int = 0
 
 
 @dataclass(slots=True)
@@ -41,13 +54,13 @@ class Watch:
 
     chain: str
     kinds: Mapping[str, Kind]
-    named: Mapping[str, str]
+    named: Mapping[str, Named]
     epoch: int = 0
-    children: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    children: dict[str, Named] = field(default_factory=dict[str, Named])
     dropped: int = 0
 
     def __post_init__(self) -> None:
-        wanted = {*self.named.values()}
+        wanted = {named.kind for named in self.named.values()}
         wanted |= {f.kind for kind in self.kinds.values() for f in kind.factories}
         if missing := sorted(wanted - set(self.kinds)):
             raise ConfigError(f"chain {self.chain} has contracts of unknown kind {missing}")
@@ -55,11 +68,8 @@ class Watch:
 
     def kind_of(self, address: str) -> Kind | None:
         """Return the kind of the contract at ``address`` if it is watched."""
-        name = self.named.get(address)
-        if name is None:
-            child = self.children.get(address)
-            name = child[0] if child else None
-        return None if name is None else self.kinds[name]
+        named = self.named.get(address) or self.children.get(address)
+        return None if named is None else self.kinds[named.kind]
 
     @property
     def addresses(self) -> list[str]:
@@ -67,9 +77,19 @@ class Watch:
         return [*self.named, *self.children]
 
     @property
-    def has_factories(self) -> bool:
-        """Return whether contracts can be made that are to be watched."""
-        return any(kind.factories for kind in self.kinds.values())
+    def factories(self) -> list[str]:
+        """Every watched address where contracts are made that are to be watched."""
+        return [each for each in self.addresses if self.is_factory(each)]
+
+    def is_factory(self, address: str) -> bool:
+        """Return whether the contract at ``address`` makes others that are to be watched."""
+        kind = self.kind_of(address)
+        return kind is not None and bool(kind.factories)
+
+    def form_of(self, address: str) -> MarketForm | None:
+        """Return how the contract at ``address`` trades, if it does and is watched."""
+        kind = self.kind_of(address)
+        return None if kind is None else kind.market
 
     def discover(self, number: int, logs: Sequence[RawLog]) -> dict[str, str]:
         """Watch what factories made in block ``number``; return the new ones with their kinds.
@@ -77,7 +97,7 @@ class Watch:
         A contract made by one that was made in the same block is found too.
         """
         found: dict[str, str] = {}
-        while fresh := self._children_in(logs):
+        while fresh := self._children_in(number, logs):
             for address, kind in fresh.items():
                 self.add(address, kind, number)
             found |= fresh
@@ -85,7 +105,7 @@ class Watch:
 
     def add(self, address: str, kind: str, number: int) -> None:
         """Watch a contract that a factory made in block ``number``."""
-        self.children[address] = (kind, number)
+        self.children[address] = Named(kind, number)
 
     def forget(self, to_number: int) -> None:
         """Watch no longer what was made above block ``to_number``."""
@@ -98,13 +118,17 @@ class Watch:
         return [
             self._record(header, log, kind)
             for log in logs
-            if (kind := self.kind_of(log.address.lower())) is not None
+            if (kind := self._wanted(log.address.lower(), header.number)) is not None
         ]
 
-    def _children_in(self, logs: Sequence[RawLog]) -> dict[str, str]:
+    def _wanted(self, address: str, number: int) -> Kind | None:
+        named = self.named.get(address) or self.children.get(address)
+        return None if named is None or number < named.start else self.kinds[named.kind]
+
+    def _children_in(self, number: int, logs: Sequence[RawLog]) -> dict[str, str]:
         fresh: dict[str, str] = {}
         for log in logs:
-            kind = self.kind_of(log.address.lower())
+            kind = self._wanted(log.address.lower(), number)
             if kind is None or not kind.factories:
                 continue
             outcome = kind.events.decode(log.topics, log.data)
@@ -127,7 +151,8 @@ class Watch:
         if isinstance(outcome, Undecoded):
             event, args, stream = None, dict[str, Plain](), None
         else:
-            event, args, stream = outcome.event, outcome.args, outcome.args.get(kind.stream)
+            event, args = outcome.event, outcome.args
+            stream = next((args[name] for name in kind.streams if name in args), None)
         return ChainLog(
             chain=self.chain,
             number=header.number,

@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from chaintide.api.settings import Settings
 from chaintide.streams import codec, topics
-from chaintide.streams.chain.records import BlockMessage, ChainMessage
+from chaintide.streams.chain.records import Alias, BlockMessage, ChainMessage
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.records import CandleBatch, DeadLetter, FeedReport, Late
 
@@ -24,6 +24,7 @@ DECODERS = {
     topics.CANDLE_STATE.name: msgspec.json.Decoder(tuple[int, int, list[msgspec.Raw]]).decode,
     topics.CHAIN.name: msgspec.json.Decoder(ChainMessage).decode,
     topics.BLOCKS.name: msgspec.json.Decoder(BlockMessage).decode,
+    topics.ALIASES.name: msgspec.json.Decoder(Alias).decode,
     topics.TICKS.name: msgspec.json.Decoder(PriceTick | Trending).decode,
     topics.FEEDS.name: msgspec.json.Decoder(FeedReport).decode,
     topics.LATE.name: msgspec.json.Decoder(Late).decode,

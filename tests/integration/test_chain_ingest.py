@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
-from chains import POOLS, RULES, FakeChain, new_watch
+from chains import RULES, FakeChain, new_pools, new_watch
 from rpc_mock import FAULTS, MockNode
 
 from chaintide.streams.chain import ingest
@@ -18,7 +18,8 @@ from chaintide.streams.chain.publishing import Outgoing, Plan, Publishing
 from chaintide.streams.chain.records import BlockEnd, BlockMessage, ChainLog, Owner
 from chaintide.streams.chain.rpc import Rpc, RpcError
 from chaintide.streams.chain.takeover import Takeover
-from chaintide.streams.errors import FatalError, RetryableError
+from chaintide.streams.errors import FatalError, HaltedError, ReplacedError, RetryableError
+from chaintide.streams.feeds.status import FeedStatus
 from chaintide.streams.records import Final, TradeBatch, Undo
 from chaintide.streams.topics import BLOCKS, TRADES
 
@@ -86,9 +87,11 @@ async def following(
     loop = asyncio.get_running_loop()
     urls = [node.url for node in nodes]
     rpc = Rpc(urls, rules.chain_id, lambda: int(loop.time() * 1000), timeout_s=0.3)
-    publishing = Publishing(new_watch(), POOLS, 1)
-    feed = ChainFeed(Node(rpc, rules), publishing, ledger, poll_s=0.01)
-    task = asyncio.create_task(feed.run(Takeover(rules, publishing, writer), writer))
+    publishing = Publishing(new_watch(), new_pools(), 1)
+    now_ms = lambda: int(loop.time() * 1000)  # noqa: E731
+    status = FeedStatus(rules.chain, [])
+    feed = ChainFeed(Node(rpc, rules), publishing, ledger, status, now_ms, poll_s=0.01)
+    task = asyncio.create_task(feed.run(Takeover(rules, publishing, writer)))
     try:
         yield feed, task
     finally:
@@ -142,7 +145,7 @@ async def test_a_fault_of_a_node_is_tolerated_or_found_by_name(fault, endpoints,
                     chain.grow()
                     await ledger.until(is_at_head(chain, ledger))
                     if endpoints == 2:
-                        feed._node.rpc.elsewhere()
+                        feed.node.rpc.elsewhere()
             check(chain, ledger)
             assert node.happened[fault] > 0
             if fault in NAMED:
@@ -209,7 +212,7 @@ async def test_a_deep_reorg_halts_its_chain_and_leaves_others_running():
         del chain.blocks[10:]
         chain.grow(30)
         async with asyncio.timeout(20):
-            with pytest.raises(FatalError, match="took back its final block"):
+            with pytest.raises(HaltedError, match="took back its final block"):
                 await task
         healthy.grow(3)
         await other.until(is_at_head(healthy, other))
@@ -235,7 +238,7 @@ async def test_a_follower_that_was_replaced_ends():
         await ledger.until(is_at_head(chain, ledger))
         async with following([node], ledger.reader(), writer="two"):
             async with asyncio.timeout(20):
-                with pytest.raises(FatalError, match="another follower"):
+                with pytest.raises(ReplacedError, match="another follower"):
                     await task
             chain.grow(3)
             await ledger.until(is_at_head(chain, ledger))

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from chains import CHAIN, POOLS, RULES, FakeChain, new_watch
+from chains import CHAIN, RULES, FakeChain, new_pools, new_watch
 
 from chaintide.streams import codec
 from chaintide.streams.admin import ensure_topics
@@ -22,7 +22,7 @@ PARTITIONS = 3
 
 
 async def take_over(book: Ledger, writer: str) -> tuple[Publishing, BlockLog]:
-    publishing, log = Publishing(new_watch(), POOLS, PARTITIONS), BlockLog()
+    publishing, log = Publishing(new_watch(), new_pools(), PARTITIONS), BlockLog()
     takeover = Takeover(RULES, publishing, writer)
     for record in await book.read():
         log.on_record(record)
@@ -37,7 +37,7 @@ async def test_a_follower_goes_on_where_another_ended(kafka):
     await ensure_topics(kafka, PARTITIONS)
     chain = FakeChain(Random(3))
     chain.grow(20)
-    home = Publishing(new_watch(), POOLS, PARTITIONS).home
+    home = Publishing(new_watch(), new_pools(), PARTITIONS).home
     async with ledger(kafka, CHAIN, home) as book:
         publishing, log = await take_over(book, "one")
         assert (publishing.epoch, log.window.last) == (1, None)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from random import Random
 
 import msgspec
-from chains import POOLS, RULES, Block, FakeChain, new_watch
+from chains import POOLS, RULES, Block, FakeChain, new_pools, new_watch
 from property.recompute import recompute
 from property.test_candle_laws import Simulation, numbers
 
@@ -149,7 +149,7 @@ class Host:
     def __init__(self, world: World, writer: str) -> None:
         self.world = world
         self.writer = writer
-        self.publishing = Publishing(new_watch(), POOLS, PARTITIONS)
+        self.publishing = Publishing(new_watch(), new_pools(), PARTITIONS)
         self.follower: Follower | None = None
         self.is_at_rest = False
         self._life = self._live()

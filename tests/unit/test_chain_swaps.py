@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 import pytest
-from chains import AMM, CHAIN, FACTORY, IDS, KINDS, POOLS, FakeChain, new_watch, raw_log
+from chains import AMM, CHAIN, FACTORY, IDS, KINDS, FakeChain, new_pools, new_watch, raw_log
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.records import BlockEnd, ChainLog, Head
 from chaintide.streams.chain.steps import Apply, ApplyRange
 from chaintide.streams.chain.swaps import Pool, SwapForm, batches_of, price_of, swap_of, trade_id
-from chaintide.streams.chain.watch import Factory, Kind, Watch
+from chaintide.streams.chain.watch import Factory, Kind, Named, Watch
 from chaintide.streams.errors import ConfigError
 from chaintide.streams.records import Heartbeat, Market, TradeBatch
 
@@ -137,7 +137,7 @@ def test_what_a_child_makes_in_the_same_block_is_found_too():
     kinds = {
         "factory": Kind(KINDS["factory"].events, (Factory("TokenCreated", "token", "factory"),))
     }
-    watch = Watch(CHAIN, kinds, {FACTORY: "factory"})
+    watch = Watch(CHAIN, kinds, {FACTORY: Named("factory")})
     [topic] = kinds["factory"].events.topics
     data = "0x" + ((32).to_bytes(32) + bytes(32)).hex()
     names = ["0x" + f"{n:02x}" * 20 for n in (1, 2)]
@@ -172,15 +172,15 @@ def test_unknown_events_of_a_watched_contract_are_kept_as_they_are():
 
 def test_a_kind_that_is_not_described_is_a_mistake_of_the_settings():
     with pytest.raises(ConfigError, match=r"unknown kind \['token'\]"):
-        Watch(CHAIN, {"factory": KINDS["factory"]}, {FACTORY: "factory"})
-    assert Watch(CHAIN, {"a": Kind(Events([]))}, {AMM: "a"}).kind_of(FACTORY) is None
+        Watch(CHAIN, {"factory": KINDS["factory"]}, {FACTORY: Named("factory")})
+    assert Watch(CHAIN, {"a": Kind(Events([]))}, {AMM: Named("a")}).kind_of(FACTORY) is None
 
 
 # ------------------------------------------------------------------ publishing
 
 
 def test_a_block_is_written_before_it_is_said_to_be_finished():
-    chain, publishing = grown(), Publishing(new_watch(), POOLS, 3, epoch=4)
+    chain, publishing = grown(), Publishing(new_watch(), new_pools(), 3, epoch=4)
     block = next(b for b in chain.blocks if len(b.trades) > 1)
     written, [done] = publishing.plan(Apply(block.header, block.logs))
     records = [outgoing.record for outgoing in written]
@@ -200,7 +200,7 @@ def test_a_range_is_written_like_its_blocks_and_pending_at_its_end():
     chain = grown()
     headers = {block.header.number: block.header for block in chain.blocks}
     logs = [log for block in chain.blocks for log in block.logs]
-    single, whole = (Publishing(new_watch(), POOLS, 3, epoch=4) for _ in range(2))
+    single, whole = (Publishing(new_watch(), new_pools(), 3, epoch=4) for _ in range(2))
     written, [done] = whole.plan(ApplyRange(headers, logs, chain.head))
     alone = [
         out.record

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from chains import CHAIN, POOLS, RULES, new_watch
+from chains import CHAIN, RULES, new_pools, new_watch
 
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.publishing import Plan, Publishing
@@ -86,7 +86,7 @@ def test_the_first_to_claim_an_epoch_has_it():
 
 def take_over(log: BlockLog, writer: str = "new", between: dict[int, list[Any]] | None = None):
     """Run a takeover to its end; ``between`` is what others write after plan n."""
-    publishing = Publishing(new_watch(), POOLS, 3)
+    publishing = Publishing(new_watch(), new_pools(), 3)
     takeover = Takeover(RULES, publishing, writer)
     plans: list[Plan] = []
     while (plan := takeover.advance(log)) is not None:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintide.streams import codec
-from chaintide.streams.chain.records import BlockEnd, ChainLog, Head, Owner
+from chaintide.streams.chain.records import (
+    Alias,
+    BlockEnd,
+    ChainLog,
+    Head,
+    Owner,
+    Released,
+    Synced,
+)
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.records import (
     Candle,
@@ -121,7 +129,19 @@ RECORDS = [
     Head(chain="local", number=7, block_hash="0x07", time_ms=1762795457000, epoch=2),
     Undo(chain="local", to_number=6, epoch=2),
     Final(chain="local", number=3, block_hash="0x03", time_ms=1762795453000, epoch=2),
-    Owner(chain="local", epoch=2, writer="5f3a"),
+    Owner(chain="local", epoch=2, writer="5f3a", contracts={"0xaa": 5}),
+    Released(chain="local", epoch=2),
+    Synced(chain="local", address="0xaa", first=0, last=4, epoch=2),
+    Alias(
+        market=Market("31337:0xaa"),
+        name="local:RUST-USDC",
+        base="RUST",
+        quote="USDC",
+        base_token="0xbb",
+        quote_token="0xcc",
+        base_scale=18,
+        quote_scale=6,
+    ),
     BlockEnd(
         chain="local",
         number=7,

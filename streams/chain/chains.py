@@ -1,0 +1,190 @@
+"""Every configured chain, into Kafka, each on its own until all are told to stop."""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from chaintide.streams import codec
+from chaintide.streams.chain.chainfile import ChainConfig
+from chaintide.streams.chain.follower import ChainRules
+from chaintide.streams.chain.ingest import ChainFeed
+from chaintide.streams.chain.kinds import watch_of
+from chaintide.streams.chain.ledger import ledger
+from chaintide.streams.chain.node import Node
+from chaintide.streams.chain.pools import Pools
+from chaintide.streams.chain.publishing import Publishing
+from chaintide.streams.chain.rpc import Rpc
+from chaintide.streams.chain.takeover import Takeover
+from chaintide.streams.chain.wakeup import wake_on_heads
+from chaintide.streams.errors import (
+    ConfigError,
+    FatalError,
+    HaltedError,
+    ReplacedError,
+    RetryableError,
+)
+from chaintide.streams.feeds.backoff import Backoff
+from chaintide.streams.feeds.reporting import FeedReporting
+from chaintide.streams.feeds.status import FeedStatus
+from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.partitions import partition_of
+from chaintide.streams.records import DeadLetter, Market
+from chaintide.streams.topics import BLOCKS, DEAD_LETTERS
+
+logger = logging.getLogger(__name__)
+STANDBY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Where chains are followed to; files of ABIs are sought from ``home`` on."""
+
+    kafka: KafkaConfig
+    partitions: int
+    home: Path
+    now_ms: Callable[[], int]
+
+
+@dataclass(slots=True)
+class Following:
+    """One chain, and what it takes to follow it; ``status`` says how that goes."""
+
+    config: ChainConfig
+    around: Surroundings
+    status: FeedStatus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.status = FeedStatus(self.config.key, [])
+        watch_of(self.config, self.around.home)  # so that mistakes show before anything starts
+
+    @property
+    def rules(self) -> ChainRules:
+        """What is particular about the chain."""
+        config = self.config
+        starts = [each.start_block for each in config.contracts if each.start_block is not None]
+        return ChainRules(
+            chain=config.key,
+            chain_id=config.id,
+            start=min(starts, default=config.start_block),
+            has_bloom=config.has_bloom,
+            has_receipts=config.has_receipts,
+            finality_depth=config.finality_depth,
+        )
+
+    @property
+    def partition(self) -> int:
+        """Where the block log of the chain is."""
+        return partition_of(Market(self.config.key), self.around.partitions)
+
+    @asynccontextmanager
+    async def feed(self) -> AsyncIterator[tuple[ChainFeed, Takeover]]:
+        """Yield a feed that follows the chain from where its block log ends, once it runs."""
+        config, around = self.config, self.around
+        quotes = [address.lower() for address in config.quotes]
+        publishing = Publishing(
+            watch_of(config, around.home),
+            Pools(config.key, config.name, quotes),
+            around.partitions,
+        )
+        rpc = Rpc(config.http, config.id, around.now_ms)
+        try:
+            async with ledger(around.kafka, config.key, publishing.home) as book:
+                feed = ChainFeed(
+                    Node(rpc, self.rules),
+                    publishing,
+                    book,
+                    self.status,
+                    around.now_ms,
+                    poll_s=config.poll_ms / 1000,
+                )
+                yield feed, Takeover(self.rules, publishing, uuid.uuid4().hex)
+        finally:
+            await rpc.close()
+
+    async def run(self) -> None:
+        """Follow the chain; after a fault begin again, after longer and longer pauses.
+
+        One that is replaced waits until whoever has the chain is done with it.
+
+        Raises:
+            HaltedError: If the chain took back a final block.
+        """
+        backoff = Backoff()
+        while True:
+            began_ms = self.around.now_ms()
+            try:
+                await self._run_once()
+            except HaltedError:
+                raise
+            except ReplacedError as error:
+                logger.warning("%s; waiting until it is done", error)
+                self.status.state, self.status.last_error = "standby", str(error)
+                await self._until_released()
+                continue
+            except (FatalError, RetryableError, KafkaError) as error:
+                logger.exception("chain=%s begins again", self.config.key)
+                self.status.state, self.status.last_error = "connecting", str(error)
+            if self.around.now_ms() - began_ms > 60_000:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s(random.random))
+
+    async def _run_once(self) -> None:
+        async with self.feed() as (feed, takeover), asyncio.TaskGroup() as tasks:
+            waking = None
+            if self.config.ws:
+                waking = tasks.create_task(wake_on_heads(self.config.ws, feed.wake, random.random))
+            try:
+                await feed.run(takeover)
+            finally:
+                if waking is not None:
+                    waking.cancel()
+
+    async def _until_released(self) -> None:
+        async with self.feed() as (feed, _):
+            while not await feed.is_released():  # noqa: ASYNC110  a topic has no event
+                await asyncio.sleep(STANDBY_S)
+
+
+async def follow_chains(configs: Sequence[ChainConfig], around: Surroundings) -> None:
+    """Follow chains until cancelled. One that halts says so, and leaves the others running.
+
+    Raises:
+        ConfigError: If something in ``configs`` is wrong.
+    """
+    if not configs:
+        raise ConfigError("no chain to follow")
+    chains = [Following(config, around) for config in configs]
+    statuses: Mapping[str, FeedStatus] = {each.config.key: each.status for each in chains}
+    producer = AIOKafkaProducer(**around.kafka.client_options(), linger_ms=0)
+    async with producer, asyncio.TaskGroup() as tasks:
+        tasks.create_task(FeedReporting(producer, statuses, around.now_ms).run())
+        for chain in chains:
+            tasks.create_task(_until_halted(chain, producer))
+
+
+async def _until_halted(chain: Following, producer: AIOKafkaProducer) -> None:
+    try:
+        await chain.run()
+    except HaltedError as error:
+        chain.status.state, chain.status.last_error = "halted", str(error)
+        logger.critical("chain=%s is not followed any more: %s", chain.config.key, error)
+        letter = DeadLetter(
+            topic=BLOCKS.name,
+            partition=chain.partition,
+            offset=-1,
+            reason=str(error),
+            key=chain.config.key,
+            value="",
+        )
+        await producer.send_and_wait(
+            DEAD_LETTERS.name, codec.encode(letter), key=chain.config.key.encode()
+        )
