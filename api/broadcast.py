@@ -12,7 +12,7 @@ from chaintide.api.live.hub import Hub
 from chaintide.api.live.update import Update
 from chaintide.api.loading import CandleReader
 from chaintide.api.sockets.admission import Admission
-from chaintide.api.sockets.pump import Pump
+from chaintide.api.sockets.pump import Clocks, Pump
 from chaintide.streams.errors import ChaintideError
 from chaintide.streams.intervals import WIDTH_MS
 from chaintide.streams.records import Market
@@ -34,14 +34,14 @@ class Broadcast(Generic[T]):
         reader: CandleReader,
         prepare: Callable[[bytes], T],
         admission: Admission,
-        now_ms: Callable[[], int],
+        clocks: Clocks,
     ) -> None:
         self._reader = reader
         self.admission = admission
         admission.is_open = False
         self._directory = Directory("", reader.view)
         hub = Hub(self._directory, jitter=random.random)
-        self.pump = Pump(hub, prepare, self._load, now_ms)
+        self.pump = Pump(hub, prepare, self._load, clocks)
 
     def publish(self, updates: Sequence[Update]) -> None:
         """Send updates to whoever wants them."""

@@ -11,7 +11,7 @@ from chaintide.api.live import messages, requests
 from chaintide.api.live.channels import KINDS
 from chaintide.api.live.effects import CLOSES
 from chaintide.api.live.requests import ErrorCode
-from chaintide.api.state.tape import TapeTrade
+from chaintide.api.state.tape import Retraction, TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.records import Candle, FeedReport
 
@@ -48,7 +48,7 @@ ENTRIES: Final[dict[str, type[msgspec.Struct]]] = {
 def describe(version: str) -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of the protocol of ``version`` of this program."""
     kinds = {**REQUESTS, **ANSWERS, **ENTRIES}.values()
-    types = [kind for kind in kinds if kind is not messages.Answer] + list(RESULTS)
+    types = [kind for kind in kinds if kind is not messages.Answer] + [*RESULTS, Retraction]
     _, schemas = msgspec.json.schema_components(types, ref_template=SCHEMAS + "{name}")
     for schema in schemas.values():
         if "description" in schema:
@@ -73,7 +73,8 @@ def describe(version: str) -> dict[str, Any]:
         "type": "array",
         "items": {"anyOf": entries},
     }
-    schemas["UpdateMessage"]["properties"]["data"] = {"anyOf": [trades, *entries[1:]]}
+    retraction = {"$ref": SCHEMAS + "Retraction"}
+    schemas["UpdateMessage"]["properties"]["data"] = {"anyOf": [trades, *entries[1:], retraction]}
     every = REQUESTS | ANSWERS
     return {
         "asyncapi": "3.0.0",

@@ -177,7 +177,9 @@ class Follower:
     def _apply(self, records: Sequence[Any]) -> None:
         for record in records:
             if record.value is not None:
-                read = LogRecord(record.topic, record.offset, record.timestamp, record.value)
+                read = LogRecord(
+                    record.topic, record.offset, record.timestamp, record.value, record.partition
+                )
                 if updates := self.view.on_record(read):
                     self.on_updates(updates)
 

@@ -11,6 +11,7 @@ from chaintide.api.loading import CandleReader, load_patiently
 from chaintide.api.settings import Settings
 from chaintide.api.sockets.admission import Admission
 from chaintide.api.sockets.gateway import Address, serving, text_frame
+from chaintide.api.sockets.pump import Clocks
 from chaintide.api.state.view import View
 
 
@@ -32,7 +33,7 @@ async def run_gateway(
     async with roles.given_kafka(settings) as kafka, roles.store(settings) as store:
         reader = CandleReader(View(), store)
         admission = Admission(settings.origins, settings.connections_per_address)
-        broadcast = Broadcast(reader, text_frame, admission, steady_ms)
+        broadcast = Broadcast(reader, text_frame, admission, Clocks(steady_ms, now_ms))
         follower = Follower(
             kafka=kafka,
             partitions=settings.partitions,

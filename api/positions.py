@@ -8,8 +8,8 @@ import msgspec
 
 from chaintide.streams.errors import ConfigError, RetryableError
 
-EventType = Literal["snapshot", "update", "correction"]
-_EVENTS: Final = ("snapshot", "update", "correction")
+EventType = Literal["snapshot", "update", "correction", "retraction"]
+_EVENTS: Final = ("snapshot", "update", "correction", "retraction")
 _FINAL_CODES: Final = frozenset({1003, 1007, 1008, 1009})
 
 
@@ -18,7 +18,8 @@ class Event:
     """What came in a channel.
 
     A ``snapshot`` is a list that stands for all there was before, an ``update`` or a
-    ``correction`` what comes after it. ``data`` is JSON as Python has it.
+    ``correction`` what comes after it. A ``retraction`` says which trades of a chain are void.
+    ``data`` is JSON as Python has it.
     """
 
     ch: str

@@ -23,6 +23,7 @@ from chaintide.api.rest.backend import Backend
 from chaintide.api.settings import Settings
 from chaintide.api.sockets import asgi
 from chaintide.api.sockets.admission import Admission
+from chaintide.api.sockets.pump import Clocks
 from chaintide.api.state.view import View
 from chaintide.api.watch import Watch
 from chaintide.dashboards.site import Site
@@ -85,7 +86,8 @@ async def _run(
     steady_ms: Callable[[], int],
 ) -> None:
     admission = Admission(settings.origins, settings.connections_per_address)
-    broadcast = Broadcast(backend.reader, asgi.prepare, admission, steady_ms)
+    clocks = Clocks(steady_ms, backend.now_ms)
+    broadcast = Broadcast(backend.reader, asgi.prepare, admission, clocks)
     follower.on_updates = broadcast.publish
     site = Site()
     app = application(backend, broadcast)

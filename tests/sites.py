@@ -17,11 +17,12 @@ from chaintide.api.live.limits import Limits
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.sockets import asgi, gateway
 from chaintide.api.sockets.admission import Admission
-from chaintide.api.sockets.pump import Pump
+from chaintide.api.sockets.pump import Clocks, Pump
 
 CHANNEL = "candles:kraken:BTC-USD:1m"
 TICKER = "ticker:kraken:BTC-USD"
 TRADES = "trades:kraken:BTC-USD"
+WALL_MS = 1_763_740_800_000
 
 
 @dataclass
@@ -83,7 +84,8 @@ def pump_of(prepare: Callable[[bytes], object], limits: Limits) -> tuple[Pump, L
     hub = Hub(Directory("k3f9", log, limits), jitter=lambda: 0.5)
     site = Site(None, log, 0)
     loop = asyncio.get_running_loop()
-    pump = Pump(hub, prepare, log.load, lambda: int(loop.time() * 1000) + site.skipped_ms)
+    clocks = Clocks(lambda: int(loop.time() * 1000) + site.skipped_ms, lambda: WALL_MS)
+    pump = Pump(hub, prepare, log.load, clocks)
     site.pump = pump
     return pump, log, site
 

@@ -32,7 +32,8 @@ class Directory:
 
     ``epoch`` names the log that all seqs are places in. ``dirty`` are the channels in which
     something was published since the last flush, ``waiting`` the subscriptions that something
-    is left to be sent to. All histories together hold ``held_bytes``.
+    is left to be sent to. All histories together hold ``held_bytes``. The clock of everything
+    here never goes back; ``wall_lead_ms`` is by how much the server's wall clock is ahead of it.
     """
 
     epoch: str
@@ -42,6 +43,7 @@ class Directory:
     dirty: dict[Fanout, None] = field(default_factory=dict[Fanout, None])
     waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
     held_bytes: int = 0
+    wall_lead_ms: int = 0
     # Those nobody is subscribed to, the one that was left first, first.
     _idle: dict[Fanout, None] = field(default_factory=dict[Fanout, None])
 

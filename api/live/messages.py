@@ -1,7 +1,7 @@
 """What a client is sent: JSON objects, one a line, one or more lines a frame.
 
 An answer has the ``id`` of its request. What comes by itself has a ``type``: ``snapshot``,
-``update``, ``correction``, ``hb``, ``slow`` or ``goaway``.
+``update``, ``correction``, ``retraction``, ``hb``, ``slow`` or ``goaway``.
 """
 
 from typing import Final, Literal
@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from chaintide.api.live.requests import Policy, Refusal
-from chaintide.api.live.update import Snapshot, Update
+from chaintide.api.live.update import Snapshot, Update, UpdateType
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,7 +54,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Pong(msgspec.Struct, frozen=True):
-    """The answer to ``ping``; ``t`` is the time here."""
+    """The answer to ``ping``; ``t`` is the wall clock of the server, in milliseconds."""
 
     id: int | str | None
     t: int
@@ -94,15 +94,17 @@ class SnapshotMessage(msgspec.Struct, frozen=True):
 
 
 class UpdateMessage(msgspec.Struct, frozen=True):
-    """One update. ``prev`` is the seq of what the client had of the channel until then.
+    """One update, a ``correction`` of what was closed, or a ``retraction`` of what was said.
 
-    ``conflated`` updates between ``prev`` and ``seq`` were left out, because a later one says
-    the same and more; under ``buffer`` it is always 0. A ``prev`` that is not the seq which the
-    client has is a loss, and none ever is. ``te`` is event time, ``tp`` when it was published.
+    A retraction is never left out. ``prev`` is the seq of what the client had of the channel
+    until then. ``conflated`` updates between ``prev`` and ``seq`` were left out, because a later
+    one says the same and more; under ``buffer`` it is always 0. A ``prev`` that is not the seq
+    which the client has is a loss, and none ever is. ``te`` is event time, ``tp`` when it was
+    published.
     """
 
     ch: str
-    type: Literal["update", "correction"]
+    type: UpdateType
     seq: int
     prev: int
     conflated: int
@@ -120,7 +122,7 @@ class Goaway(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Nothing was sent for 15 s, and all is well."""
+    """Nothing was sent for 15 s, and all is well; ``t`` is as in ``Pong``."""
 
     t: int
     type: Literal["hb"] = "hb"

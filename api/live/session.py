@@ -120,7 +120,7 @@ class Session:
             outcome.append(Ping())
         if self.is_writable and now_ms - self.sent_ms >= SILENCE_MS:
             self.sent_ms = now_ms
-            outcome.append(Send(encoded(Heartbeat(now_ms))))
+            outcome.append(Send(encoded(Heartbeat(self._wall_ms(now_ms)))))
         return outcome
 
     def end(self) -> None:
@@ -130,6 +130,9 @@ class Session:
             self.directory.detach(subscription)
         self.subscriptions.clear()
         self._pending.clear()
+
+    def _wall_ms(self, now_ms: int) -> int:
+        return now_ms + self.directory.wall_lead_ms
 
     def _end(self, close: Close) -> list[Effect]:
         if self.is_closed:
@@ -161,7 +164,7 @@ class Session:
             case ListSubscriptions():
                 return [Send(encoded(Answer(request.id, self._listing())))]
             case PingRequest():
-                return [Send(encoded(Pong(request.id, now_ms)))]
+                return [Send(encoded(Pong(request.id, self._wall_ms(now_ms))))]
             case _:
                 reason = "there are no accounts yet; public channels need none"
                 return [Send(encoded_refusal(Refusal(request.id, ErrorCode.NOT_AVAILABLE, reason)))]

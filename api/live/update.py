@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-UpdateType = Literal["update", "correction"]
+UpdateType = Literal["update", "correction", "retraction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class Update:
     strictly within a channel and is the same in every process that reads the log. ``key`` is what
     conflation goes by: of two updates with one key the later says all that the earlier said (a
     candle's open time; the same key for all of a ticker). A ``correction`` changes what was
-    closed. ``event_ms`` is event time, ``published_ms`` the log's own time of the record.
-    ``data`` is JSON without a line break.
+    closed, a ``retraction`` takes back what earlier updates said. ``event_ms`` is event time,
+    ``published_ms`` the log's own time of the record. ``data`` is JSON without a line break.
     """
 
     channel: str

@@ -24,6 +24,7 @@ _TRADE: Final = {
     "price": "110123.4",
     "size": "0.0125",
     "side": "buy",
+    "block": None,
 }
 _NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "The page with this `ETag` is still right."}

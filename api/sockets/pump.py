@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar, assert_never
 
 from chaintide.api.live.effects import SHUTDOWN, Close, Effect, Load, Ping, Send
@@ -27,6 +28,17 @@ def rest_s(took_s: float) -> float:
     (0.01, 0.02, 0.05, 0.01)
     """
     return max(REST_S, min(REST * took_s, PERIOD_S - took_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The clocks of a server, in milliseconds since the Unix epoch.
+
+    ``steady_ms`` never goes back, whatever is done to the machine's clock; ``wall_ms`` is that.
+    """
+
+    steady_ms: Callable[[], int]
+    wall_ms: Callable[[], int]
 
 
 class Wire(Protocol[T_contra]):
@@ -65,12 +77,12 @@ class Pump(Generic[T]):
         hub: Hub,
         prepare: Callable[[bytes], T],
         load: Callable[[str, int], Awaitable[None]],
-        now_ms: Callable[[], int],
+        clocks: Clocks,
     ) -> None:
         self.hub = hub
         self._prepare = prepare
         self._load = load
-        self._now_ms = now_ms
+        self._clocks = clocks
         self._wires: dict[Session, Wire[T]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._next_s = 0.0
@@ -131,6 +143,11 @@ class Pump(Generic[T]):
             await asyncio.sleep(GOODBYE_S)
         for session in list(self._wires):
             self._carry_out(session, [SHUTDOWN])
+
+    def _now_ms(self) -> int:
+        now_ms = self._clocks.steady_ms()
+        self.hub.directory.wall_lead_ms = self._clocks.wall_ms() - now_ms
+        return now_ms
 
     def _schedule(self, wait_s: float = 0.0) -> None:
         loop = asyncio.get_running_loop()

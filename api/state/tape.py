@@ -15,18 +15,31 @@ Place = tuple[int, int]
 
 
 class TapeTrade(msgspec.Struct, frozen=True):
-    """One trade as readers see it; ``side`` is what the taker did."""
+    """One trade as readers see it; ``side`` is what the taker did.
+
+    ``block`` is that of a chain's trade, which is retracted should the block be replaced.
+    """
 
     trade_id: int
     time_us: int
     price: str
     size: str
     side: Literal["buy", "sell"] | None
+    block: int | None = None
 
     @property
     def place(self) -> Place:
         """Where it stands among the trades of its market."""
         return self.time_us, self.trade_id
+
+
+class Retraction(msgspec.Struct, frozen=True):
+    """Trades of blocks above ``above_block`` did not happen: their chain has replaced the blocks.
+
+    Trades that come after it may have the ids of some that are retracted.
+    """
+
+    above_block: int
 
 
 class Tape:
@@ -58,6 +71,12 @@ class Tape:
         floor = self._cut()
         return sorted((trade for trade in fresh if trade.place >= floor), key=_place)
 
+    def retract(self, above_block: int) -> None:
+        """Drop what is of a block above that one."""
+        gone = [t for t in self._trades if t.block is not None and t.block > above_block]
+        self._ids.difference_update(trade.trade_id for trade in gone)
+        self._trades = [t for t in self._trades if t.block is None or t.block <= above_block]
+
     def newest(self, count: int) -> list[TapeTrade]:
         """Return the newest ``count`` trades, oldest first."""
         return self._trades[max(0, len(self._trades) - count) :]
@@ -80,7 +99,7 @@ def tape_trades(batch: TradeBatch) -> list[TapeTrade]:
     >>> batch = TradeBatch(market="x:Y", price_scale=1, size_scale=0, ids=[7], times_us=[5],
     ...                    prices=[15], sizes=[2], sides="b")
     >>> tape_trades(batch)
-    [TapeTrade(trade_id=7, time_us=5, price='1.5', size='2', side='buy')]
+    [TapeTrade(trade_id=7, time_us=5, price='1.5', size='2', side='buy', block=None)]
     """
     return [
         TapeTrade(
@@ -89,6 +108,7 @@ def tape_trades(batch: TradeBatch) -> list[TapeTrade]:
             decimals.text(price, batch.price_scale),
             decimals.text(size, batch.size_scale),
             _SIDES.get(side),
+            batch.block,
         )
         for trade_id, time_us, price, size, side in zip(
             batch.ids, batch.times_us, batch.prices, batch.sizes, batch.sides, strict=True

@@ -9,9 +9,10 @@ import msgspec
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.catalogue import Catalogue
 from chaintide.api.state.overlay import Overlay, seq_of
-from chaintide.api.state.tape import Tape, tape_trades
+from chaintide.api.state.tape import Retraction, Tape, tape_trades
+from chaintide.api.state.tapes import Tapes
 from chaintide.api.state.ticker import Ticker, TickerFigures, is_countable
-from chaintide.streams import codec, topics
+from chaintide.streams import codec, records, topics
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.intervals import INTERVALS, Interval
@@ -31,6 +32,7 @@ class LogRecord:
     offset: int
     time_ms: int
     value: bytes
+    partition: int = 0
 
     def update(self, channel: str, key: str | int, event_ms: int, data: bytes) -> Update:
         """Return the update that this record means as a whole."""
@@ -55,7 +57,7 @@ class View:
         self.catalogue = Catalogue()
         self.overlay = Overlay()
         self.bad_records = 0
-        self._tapes: dict[Market, Tape] = {}
+        self._tapes = Tapes()
         self._tickers: dict[Market, Ticker] = {}
         self._seqs: dict[str, int] = {}
 
@@ -79,7 +81,7 @@ class View:
 
     def tape(self, market: Market) -> Tape:
         """Return the tape of ``market``, empty if nothing was heard of it."""
-        return self._tapes.get(market) or Tape()
+        return self._tapes.tape(market)
 
     def figures(self, market: Market) -> TickerFigures | None:
         """Return the 24 h figures of a market, or its observed price, or None."""
@@ -124,17 +126,40 @@ class View:
                 return []
 
     def _on_trades(self, record: LogRecord) -> list[Update]:
-        batch = codec.decode_trades(record.value)
-        if not isinstance(batch, TradeBatch) or not self.catalogue.on_market(batch.market):
+        match codec.decode_trades(record.value):
+            case TradeBatch() as batch if self._tapes.is_wanted(batch, record.partition):
+                return self._on_batch(batch, record)
+            case records.Undo() | records.Final() as news:
+                return self._on_chain(news, record)
+            case _:
+                return []
+
+    def _on_batch(self, batch: TradeBatch, record: LogRecord) -> list[Update]:
+        if not self.catalogue.on_market(batch.market):
             return []
         bad = codec.faults(batch, record.time_ms)
         trades = [trade for row, trade in enumerate(tape_trades(batch)) if row not in bad]
         self.catalogue.on_trades(batch)
-        fresh = self._tapes.setdefault(batch.market, Tape()).add(trades)
+        fresh = self._tapes.add(batch, trades, record.partition)
         if not fresh:
             return []
         channel, event_ms = f"trades:{batch.market}", fresh[-1].time_us // 1000
         return [record.update(channel, "trades", event_ms, codec.encode(fresh))]
+
+    def _on_chain(self, news: records.Undo | records.Final, record: LogRecord) -> list[Update]:
+        """Return the retractions for all who may have trades that ``news`` takes back."""
+        return [
+            Update(
+                channel=f"trades:{market}",
+                seq=seq_of(record.offset),
+                key=f"retraction {record.offset}",  # no later update says what this one does
+                type="retraction",
+                event_ms=record.time_ms,
+                published_ms=record.time_ms,
+                data=codec.encode(Retraction(news.to_number)),
+            )
+            for market in self._tapes.on_news(news, record.partition)
+        ]
 
     def _on_candles(self, record: LogRecord) -> list[Update]:
         batch = codec.decode(_batches, record.value)

@@ -11,7 +11,7 @@ from chaintide.api.live.hub import Hub
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.sockets.admission import Admission
 from chaintide.api.sockets.gateway import Address, serving, text_frame
-from chaintide.api.sockets.pump import Pump
+from chaintide.api.sockets.pump import Clocks, Pump
 from gateways.flow import obey, run
 
 CROWD = 1_000_000
@@ -33,6 +33,10 @@ class ApartPump(Pump[bytes]):
             self._flush()
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 async def load(_channel: str, _count: int) -> None:
     """Load nothing."""
 
@@ -42,7 +46,7 @@ async def serve(port: int, channels: int, kind: type[Pump[bytes]]) -> None:
         Hub(Directory("bench", Empty()), jitter=Random(1).random),
         text_frame,
         load,
-        lambda: time.time_ns() // 1_000_000,
+        Clocks(now_ms, now_ms),
     )
 
     async def publish(updates: list[Update]) -> None:

@@ -10,6 +10,15 @@ export function newest(trades, count) {
   return sorted.slice(0, count);
 }
 
+/** Return `trades` after `message`: a snapshot, new trades, or a retraction of trades. */
+export function after(trades, message) {
+  if (message.type === "retraction") {
+    return trades.filter((trade) => trade.block === null || trade.block <= message.data.above_block);
+  }
+  const known = message.type === "snapshot" ? [] : trades;
+  return newest([...message.data, ...known], SHOWN);
+}
+
 /** The list of trades, newest first. */
 export class Tape {
   #body;
@@ -30,8 +39,7 @@ export class Tape {
   /** Take a snapshot or new trades. */
   onMessage(message) {
     if (message.type === "refused") return;
-    const known = message.type === "snapshot" ? [] : this.#trades;
-    this.#trades = newest([...message.data, ...known], SHOWN);
+    this.#trades = after(this.#trades, message);
     this.#draw();
   }
 

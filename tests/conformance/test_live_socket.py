@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from sites import CHANNEL, TICKER, TRADES, Serving, Site, running_asgi, running_gateway
+from sites import CHANNEL, TICKER, TRADES, WALL_MS, Serving, Site, running_asgi, running_gateway
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -196,6 +196,12 @@ async def test_more_connections_than_allowed_are_sent_away(running):
             assert await code_of(second) == 1013
         await asyncio.sleep(0.1)
         await assert_healthy(site)
+
+
+async def test_a_pong_says_what_the_clock_on_the_wall_says(site):
+    async with site.client() as client:
+        [pong] = await ask(client, op="ping")
+    assert pong["t"] == WALL_MS
 
 
 async def test_a_client_that_never_pongs_is_dropped(impatient):

@@ -19,6 +19,7 @@ from chaintide.api.live.hub import Hub
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.sockets.admission import Admission
 from chaintide.api.sockets.gateway import Address, GatewayPump, serving, text_frame
+from chaintide.api.sockets.pump import Clocks
 
 CROWD = Path(__file__).parent.parent / "crowd.py"
 MB = 1 << 20
@@ -64,9 +65,8 @@ async def gateway(exchange: Exchange) -> AsyncIterator[tuple[GatewayPump, int]]:
     def now_ms() -> int:
         return time.monotonic_ns() // 1_000_000
 
-    pump = GatewayPump(
-        Hub(Directory("k3f9", exchange), jitter=lambda: 0.5), text_frame, load, now_ms
-    )
+    hub = Hub(Directory("k3f9", exchange), jitter=lambda: 0.5)
+    pump = GatewayPump(hub, text_frame, load, Clocks(now_ms, now_ms))
     ticking = asyncio.create_task(pump.run())
     async with serving(pump, Admission(per_address=5_000), Address("127.0.0.1", 0)) as port:
         yield pump, port

@@ -397,3 +397,12 @@ def test_an_update_is_no_silence(hub: Hub, session: Session):
     assert ticks(hub, 25_000) == [[]]
     session.is_writable = True
     assert ticks(hub, 25_001) == [[Send(b'{"t":%d,"type":"hb"}' % (NOW_MS + 25_001))]]
+
+
+def test_times_that_are_sent_are_those_of_the_wall_clock(hub):
+    session = hub.open(now_ms=NOW_MS)
+    hub.directory.wall_lead_ms = -3_600_000
+    [pong] = session.on_text('{"op":"ping"}', now_ms=NOW_MS)
+    assert msgspec.json.decode(pong.data)["t"] == NOW_MS - 3_600_000
+    [[heartbeat]] = ticks(hub, 15_000)
+    assert msgspec.json.decode(heartbeat.data)["t"] == NOW_MS + 15_000 - 3_600_000

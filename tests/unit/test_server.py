@@ -19,9 +19,12 @@ from chaintide.api.server import application, uvicorn_options
 from chaintide.api.settings import Settings
 from chaintide.api.sockets import asgi
 from chaintide.api.sockets.admission import Admission
+from chaintide.api.sockets.pump import Clocks
 from chaintide.sinks.memory import MemoryStore
 
 App = Callable[..., Awaitable[Any]]
+
+CLOCKS = Clocks(lambda: NOW_MS, lambda: NOW_MS)
 
 
 @asynccontextmanager
@@ -41,7 +44,7 @@ async def running(app: App, **options: Any) -> AsyncIterator[str]:
 
 async def test_metrics_count_the_sockets_that_are_open():
     backend = backend_over(MemoryStore())
-    broadcast = Broadcast(backend.reader, asgi.prepare, Admission(), lambda: NOW_MS)
+    broadcast = Broadcast(backend.reader, asgi.prepare, Admission(), CLOCKS)
     broadcast.admission.is_open = True
     app = application(backend, broadcast)
     clock = (lambda: NOW_MS, lambda: 0.0)

@@ -43,6 +43,7 @@ def test_new_trades_are_one_update_and_the_snapshot():
         "price": "1.5",
         "size": "0.25",
         "side": "buy",
+        "block": None,
     }
     assert view.on_record(record(topics.TRADES, trades(1, 2), offset=8)) == []
     snapshot = view.snapshot(update.channel, 10)
