@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from chaintide.api import chain_commands, chains, listing, machine, roles
 from chaintide.api import doctor as examination
-from chaintide.api import listing, machine, roles
 from chaintide.api.rest.queries import time_ms
 from chaintide.api.settings import Settings
 from chaintide.api.terminal import err, out, run_until_told, settings_at
@@ -77,9 +77,18 @@ def up(
 
 
 @app.command()
-def ingest(*, data_dir: DataDir = None) -> None:
-    """Read the configured venues into Kafka."""
+def ingest(
+    *,
+    chain: Annotated[
+        list[str] | None, typer.Option(help="Follow this chain, by its name or id; repeatable.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Read the configured venues into Kafka, or with --chain the chains."""
     settings = settings_at(data_dir)
+    if chain:
+        run_until_told(chains.follow(settings, chain, now_ms))
+        return
 
     async def run() -> None:
         async with roles.kafka(settings) as (kafka, _):
@@ -275,6 +284,9 @@ def _time(text: str | None) -> int | None:
         return None if text is None else time_ms(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
+
+
+app.add_typer(chain_commands.commands(now_ms), name="chain")
 
 
 def main() -> None:

@@ -14,10 +14,12 @@ from rich.live import Live
 
 from chaintide.api import roles
 from chaintide.api.board import board, lines, plain
+from chaintide.api.demochain import CHAINS, DemoChain
 from chaintide.api.replay import Replay, Replayed, progress_bar
 from chaintide.api.settings import Settings
 from chaintide.api.supervisor import Supervisor
 from chaintide.sinks.candle_store import CandleStore
+from chaintide.streams.chain.chainfile import read_chains
 from chaintide.streams.errors import ConfigError, FatalError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.kafka import KafkaConfig
@@ -120,11 +122,31 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
             console.print(f"simulated exchange http://127.0.0.1:{exchange}, Kraken's protocol")
             supervisor.environment |= _demo_environment(exchange)
         supervisor.add("ingest", "ingest")
+        if settings.chains is not None and not plan.demo:
+            names = [chain.name for chain in read_chains(settings.chains)]
+            supervisor.add(
+                CHAINS, "ingest", *(word for name in names for word in ("--chain", name))
+            )
         console.print(f"API http://127.0.0.1:{port}/v1/markets, is all well: /readyz")
-        async with roles.store(settings) as store:
+        async with roles.store(settings) as store, _beside(plan, settings, supervisor, console):
             with suppress(TimeoutError):
                 async with asyncio.timeout(plan.seconds or None):
                     await _show(console, store, now_ms)
+
+
+@asynccontextmanager
+async def _beside(
+    plan: Plan, settings: Settings, supervisor: Supervisor, console: Console
+) -> AsyncIterator[None]:
+    """Keep the chain of the demo for this block, if there is one."""
+    if not plan.demo:
+        yield
+        return
+    chain = DemoChain(settings.data_dir / "chain", supervisor, console.print)
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(chain.keep())
+        yield
+        keeping.cancel()
 
 
 def _free(port: int) -> int:

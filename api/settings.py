@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     coingecko_api_key: SecretStr = Field(
         default=SecretStr(""), description="Key of CoinGecko's demo plan."
     )
+    chains: Path | None = Field(
+        default=None,
+        description="File that names chains and their contracts, TOML or JSON; `chaintide up` "
+        "follows all of them.",
+    )
     influx_url: str = Field(
         default="",
         description="InfluxDB 2 to keep candles in. Empty: SQLite in the data directory.",

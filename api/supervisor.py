@@ -1,6 +1,7 @@
 """Keep the broker and the role processes of one machine running."""
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,14 @@ class Supervisor:
         self._home.mkdir(parents=True, exist_ok=True)
         self.roles.append(role := Role(name, arguments))
         self._start(role)
+
+    async def restart(self, name: str) -> None:
+        """End the role ``name``; it is started again at once, with the environment as it is now."""
+        for role in [each for each in self.roles if each.name == name]:
+            child, role.child, role.retry_s = role.child, None, math.inf
+            if child is not None:
+                await asyncio.to_thread(child.stop, STOP_S)
+            role.retry_s = 0.0
 
     async def watch(self, report: Callable[[str], None]) -> None:
         """Restart what ends, until cancelled; ``report`` is told of it."""

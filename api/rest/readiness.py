@@ -64,8 +64,8 @@ def _feed(feed: FeedEntry) -> Check:
     fault = report.last_error or "nothing came yet"
     if not feed.is_alive:
         reason = f"no report for {feed.age_ms // 1000} s"
-    elif report.state == "connecting":
-        reason = f"connecting: {fault}"
+    elif report.state in {"connecting", "standby", "halted"}:
+        reason = f"{report.state}: {fault}"
     elif report.breaker == "open":
         reason = f"circuit breaker open: {fault}"
     else:

@@ -11,21 +11,19 @@ from chaintide.streams.chain.blocks import Header
 from chaintide.streams.chain.follower import Follower
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.past import Past
-from chaintide.streams.chain.pools import Stranger, Token
 from chaintide.streams.chain.publishing import Plan, Publishing, Reading
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import Alias, BlockMessage, Owner, Synced
+from chaintide.streams.chain.records import BlockMessage, Owner, Synced
 from chaintide.streams.chain.rpc import RpcError
 from chaintide.streams.chain.steps import Apply, ApplyRange, Halt, Reject, Step
 from chaintide.streams.chain.takeover import Takeover
-from chaintide.streams.chain.tokens import Tokens
+from chaintide.streams.chain.tokens import Learning, Tokens
 from chaintide.streams.errors import BadRecordError, HaltedError, ReplacedError, RetryableError
 from chaintide.streams.feeds.status import FeedStatus
 
 logger = logging.getLogger(__name__)
 LEAST_RANGE: Final = 64  # fewer final blocks than this are walked one by one
 AGAIN_S: Final = 1.0
-AT_ONCE: Final = 16  # pools whose tokens are asked for at the same time
 MAX_REPORTED: Final = 1_000  # markets that a report names
 _FAULTS: Final = (RetryableError, BadRecordError, RpcError)
 
@@ -56,11 +54,11 @@ class ChainFeed:
     rejects: dict[str, int] = field(default_factory=dict[str, int])
     log: BlockLog = field(default_factory=BlockLog)
     follower: Follower = field(init=False)
-    _tokens: Tokens = field(init=False)
+    _learning: Learning = field(init=False)
     _past: Past = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tokens = Tokens(self.node)
+        self._learning = Learning(Tokens(self.node), self.publishing, self._note)
         self._past = Past(self.node, self.publishing.watch)
 
     async def run(self, takeover: Takeover) -> None:
@@ -76,9 +74,7 @@ class ChainFeed:
         while True:
             await self._check_owner()
             try:
-                final = await self.node.finalized()
-                await self._catch_up(follower, final)
-                await self._walk(follower, final)
+                await self._go_to_head(follower)
             except _FAULTS as error:
                 self._note(error)
             if follower.halted:
@@ -103,32 +99,69 @@ class ChainFeed:
         self.follower = takeover.follower(self.log)
         return self.follower
 
+    # ----------------------------------------------------------------- history
+
+    def ahead(self, number: int) -> Range | None:
+        """Return the blocks up to ``number`` that are still to be applied, if there are any."""
+        following = self._following()
+        return Range(following, number) if following <= number else None
+
+    async def fill(self, address: str, whole: Range, on_blocks: Callable[[int], None]) -> None:
+        """Write what is missing of the past of one contract, which is final.
+
+        ``on_blocks`` is told how many blocks more are done.
+        """
+
+        async def work(_: Follower) -> None:
+            for hole in self.log.coverage.missing(address, whole.first, whole.last):
+                await self._fill(address, hole, on_blocks)
+
+        await self._until_done(work)
+
+    async def go_on(self, ahead: Range, on_blocks: Callable[[int], None]) -> None:
+        """Apply the blocks ``ahead``, which are final, and no others."""
+
+        async def work(follower: Follower) -> None:
+            end = await self.node.header_at(ahead.last)
+            if end is None:
+                raise RetryableError(f"no node has block {ahead.last}")
+            await self._catch_up(follower, end, on_blocks)
+            await self._walk_to(follower, end)
+            await self._do(follower.on_finalized(end))
+
+        await self._until_done(work)
+
+    async def final_number(self) -> int:
+        """Return the number of the last final block, as nodes or the depth of the chain say."""
+        final = await self.node.finalized()
+        if final is not None:
+            return final.number
+        return (await self.node.head()).number - self.follower.rules.depth
+
+    async def release(self) -> None:
+        """Let whoever had the chain before have it again."""
+        await self.ledger.write(self.publishing.releasing())
+
     async def is_released(self) -> bool:
         """Return whether nobody needs the chain any more who had taken it over."""
         await self._read_log()
         return self.log.is_released
 
-    async def sync(self, address: str, whole: Range, on_block: Callable[[int], None]) -> None:
-        """Write what is missing of the past of one contract; ``on_block`` is told how far it is.
-
-        ``whole`` has to be final.
-        """
-        for hole in self.log.coverage.missing(address, whole.first, whole.last):
-            async for at, past in self._past.read(hole, [address]):
-                step = ApplyRange(past.headers, past.logs, past.end)
-                reading = self.publishing.read(step)
-                synced = Synced(
-                    chain=self.publishing.chain,
-                    address=address,
-                    first=at.first,
-                    last=at.last,
-                    epoch=self.publishing.epoch,
-                )
-                await self._check_owner()
-                aliases = await self._learn(reading)
-                await self.ledger.write(self.publishing.syncing(reading, synced, aliases))
-                self.log.on_record(synced)
-                on_block(at.last)
+    async def _fill(self, address: str, hole: Range, on_blocks: Callable[[int], None]) -> None:
+        async for at, past in self._past.read(hole, [address]):
+            reading = self.publishing.read(ApplyRange(past.headers, past.logs, past.end))
+            synced = Synced(
+                chain=self.publishing.chain,
+                address=address,
+                first=at.first,
+                last=at.last,
+                epoch=self.publishing.epoch,
+            )
+            await self._check_owner()
+            aliases = await self._learning.learn(reading)
+            await self.ledger.write(self.publishing.syncing(reading, synced, aliases))
+            self.log.on_record(synced)
+            on_blocks(len(at))
 
     # ------------------------------------------------------------------ owning
 
@@ -166,17 +199,19 @@ class ChainFeed:
         """Write the past of contracts that were not watched before; it is final."""
         starts = self.log.coverage.starts
         for address, named in self.publishing.watch.named.items():
-            first = max(named.start, follower.rules.start)
-            if address in starts and first < starts[address]:
+            last = min(starts.get(address, 0) - 1, follower.window.final)
+            if named.start <= last:
                 self.status.state = "backfilling"
-                await self.sync(address, Range(first, starts[address] - 1), lambda _: None)
+                for hole in self.log.coverage.missing(address, named.start, last):
+                    await self._fill(address, hole, lambda _: None)
 
-    async def _catch_up(self, follower: Follower, final: Header | None) -> None:
+    async def _catch_up(
+        self, follower: Follower, final: Header, on_blocks: Callable[[int], None]
+    ) -> None:
         """Take what is final already in ranges, if it is much."""
-        last = follower.window.last
-        first = follower.rules.start if last is None else last.number + 1
+        last, first = follower.window.last, self._following()
         is_final = last is None or last.number == follower.window.final
-        if final is None or not is_final or final.number - first < LEAST_RANGE:
+        if not is_final or final.number - first < LEAST_RANGE:
             return
         self.status.state = "backfilling"
         whole = Range(first, final.number)
@@ -185,18 +220,29 @@ class ChainFeed:
             await self._do(steps)
             if any(isinstance(step, Reject) for step in steps):
                 raise BadRecordError(f"blocks {at.first} to {at.last} have to be asked for again")
+            on_blocks(len(at))
+
+    def _following(self) -> int:
+        last = self.follower.window.last
+        return self.follower.rules.start if last is None else last.number + 1
 
     # -------------------------------------------------------------------- head
 
-    async def _walk(self, follower: Follower, final: Header | None) -> None:
-        """Go to the head of the chain, block by block."""
-        follower.on_head(await self.node.head())
-        self.status.last_message_ms = self.now_ms()
-        while (ask := follower.ask()) is not None:
-            await self._do(await self.node.answer(follower, ask))
+    async def _go_to_head(self, follower: Follower) -> None:
+        final = await self.node.finalized()
+        if final is not None:
+            await self._catch_up(follower, final, lambda _: None)
+        await self._walk_to(follower, await self.node.head())
         steps = follower.on_no_finalized() if final is None else follower.on_finalized(final)
         await self._do(steps)
         self.status.state, self.status.last_error = "live", ""
+
+    async def _walk_to(self, follower: Follower, head: Header) -> None:
+        """Apply block after block."""
+        self.status.last_message_ms = self.now_ms()
+        follower.on_head(head)
+        while (ask := follower.ask()) is not None:
+            await self._do(await self.node.answer(follower, ask))
 
     async def _do(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -216,35 +262,12 @@ class ChainFeed:
                     await self.ledger.write(self.publishing.plan(step))
 
     async def _apply(self, reading: Reading) -> None:
-        aliases = await self._learn(reading)
+        aliases = await self._learning.learn(reading)
+        if aliases:
+            self.status.markets = self.publishing.pools.markets(MAX_REPORTED)
         await self.ledger.write(self.publishing.applying(reading, aliases))
         self.status.trades = self.publishing.trades
         self.status.lag_ms = max(0, self.now_ms() - reading.end.time_ms)
-
-    async def _learn(self, reading: Reading) -> list[Alias]:
-        """Ask for the tokens of new pools: without them their trades could not be written."""
-        strangers = self.publishing.strangers(reading)
-        aliases: list[Alias] = []
-        for start in range(0, len(strangers), AT_ONCE):
-            some = strangers[start : start + AT_ONCE]
-            tokens = await asyncio.gather(*[self._tokens_of(each) for each in some])
-            for stranger, pair in zip(some, tokens, strict=True):
-                alias = self.publishing.pools.learn(stranger, pair)
-                if alias is None:
-                    logger.warning("pool without tokens stream=%s", stranger.stream)
-                else:
-                    aliases.append(alias)
-        if aliases:
-            self.status.markets = self.publishing.pools.markets(MAX_REPORTED)
-        return aliases
-
-    async def _tokens_of(self, stranger: Stranger) -> tuple[Token, Token] | None:
-        while True:
-            try:
-                return await self._tokens.of(stranger)
-            except RetryableError as error:
-                self._note(error)
-                await asyncio.sleep(AGAIN_S)
 
     def _note(self, error: Exception) -> None:
         """Tell that the chain waits for its nodes."""

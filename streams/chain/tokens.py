@@ -1,5 +1,8 @@
 """The tokens of pools, asked of the nodes of their chain; each token is asked once."""
 
+import asyncio
+import logging
+from collections.abc import Callable
 from typing import Final
 
 from chaintide.streams.chain.node import Node
@@ -11,9 +14,14 @@ from chaintide.streams.chain.pools import (
     scale_in,
     symbol_in,
 )
+from chaintide.streams.chain.publishing import Publishing, Reading
+from chaintide.streams.chain.records import Alias
 from chaintide.streams.chain.rpc import RpcError
 from chaintide.streams.errors import RetryableError
 
+logger = logging.getLogger(__name__)
+AGAIN_S: Final = 1.0
+AT_ONCE: Final = 16  # pools whose tokens are asked for at the same time
 MAX_TOKENS: Final = 100_000
 
 
@@ -63,3 +71,40 @@ class Tokens:
                 return await self._node.call(to, data, None)
             except RpcError:
                 return ""
+
+
+class Learning:
+    """What has to be known of pools before their trades can be written."""
+
+    def __init__(
+        self, tokens: Tokens, publishing: Publishing, note: Callable[[Exception], None]
+    ) -> None:
+        self._tokens = tokens
+        self._publishing = publishing
+        self._note = note
+
+    async def learn(self, reading: Reading) -> list[Alias]:
+        """Learn the pools that trade in ``reading`` for the first time; return their names.
+
+        While no node answers it waits, and tells ``note`` why: a block has to be written whole.
+        """
+        strangers = self._publishing.strangers(reading)
+        aliases: list[Alias] = []
+        for start in range(0, len(strangers), AT_ONCE):
+            some = strangers[start : start + AT_ONCE]
+            pairs = await asyncio.gather(*[self._of(stranger) for stranger in some])
+            for stranger, pair in zip(some, pairs, strict=True):
+                alias = self._publishing.pools.learn(stranger, pair)
+                if alias is not None:
+                    aliases.append(alias)
+                else:
+                    logger.warning("pool without tokens stream=%s", stranger.stream)
+        return aliases
+
+    async def _of(self, stranger: Stranger) -> tuple[Token, Token] | None:
+        while True:
+            try:
+                return await self._tokens.of(stranger)
+            except RetryableError as error:
+                self._note(error)
+            await asyncio.sleep(AGAIN_S)
