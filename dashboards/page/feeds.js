@@ -16,6 +16,9 @@ export function health(report, nowMs) {
   if (report.state === "connecting") {
     return isBad(report.last_error ? `connecting (${report.last_error})` : "connecting");
   }
+  if (report.state === "halted" || report.state === "standby") {
+    return isBad(`${report.state} (${report.last_error})`);
+  }
   if (report.state === "backfilling") return isWeak("fetching missed trades");
   if (report.silence_ms > SILENT_MS) return isWeak(`silent for ${span(report.silence_ms)}`);
   const lag = report.lag_ms === null ? "" : `, ${span(Math.max(0, report.lag_ms))} delay`;

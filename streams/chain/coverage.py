@@ -32,15 +32,13 @@ class Coverage:
 
     def missing(self, address: str, first: int, last: int) -> list[Range]:
         """Return the parts of ``first`` to ``last`` that are not written, in order."""
+        last = min(last, self.starts.get(address, first) - 1)
         found: list[Range] = []
-        start = self.starts.get(address, first)
-        for span in [*self._spans.get(address, []), Range(start, max(start, last))]:
+        for span in [*self._spans.get(address, []), Range(last + 1, last + 1)]:
             if first < span.first:
                 found.append(Range(first, min(last, span.first - 1)))
             first = max(first, span.last + 1)
-            if first > last:
-                break
-        return [each for each in found if each.first <= each.last]
+        return [hole for hole in found if hole.first <= hole.last]
 
     def has(self, wanted: Collection[str]) -> bool:
         """Return whether all of ``wanted`` have been watched so far; of a new chain all have."""
