@@ -14,11 +14,12 @@ from mode.services import WaitResults
 
 from chaintide.agents.book import LEVELS, Rules
 from chaintide.agents.partition import Input
-from chaintide.agents.recovery import recover
+from chaintide.agents.pool_shard import PoolShard
+from chaintide.agents.recovery import recover, recover_pools
 from chaintide.agents.shard import Shard
 from chaintide.streams.errors import FatalError
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import TRADES
+from chaintide.streams.topics import CHAIN, TRADES
 
 EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
@@ -26,6 +27,8 @@ EMIT_SHARE = 0.25  # of the time: emits are spaced so that they take no more of 
 FLUSH_EVERY_S = 0.5
 FULL_S = 0.005
 STALL_S = 60.0
+AGENTS = {"candles": TRADES, "pools": CHAIN}
+INPUTS = frozenset(topic.name for topic in AGENTS.values())
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,26 +55,28 @@ class CandleWorker:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.app = _app(config)
-        self.shards: dict[int, Shard] = {}
-        self._opening: dict[int, asyncio.Task[Shard]] = {}
+        self.shards: dict[TP, Shard | PoolShard] = {}
+        self._opening: dict[TP, asyncio.Task[Shard | PoolShard]] = {}
+        self._silent: set[TP] = set()  # without a chain nothing has to be recovered
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
-        topic = self.app.topic(
-            TRADES.name,
-            key_type=bytes,
-            value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
-            partitions=config.partitions,
-        )
-        self.app.agent(topic, name="candles")(self._fold)
+        for name, topic in AGENTS.items():
+            inputs = self.app.topic(
+                topic.name,
+                key_type=bytes,
+                value_type=bytes,
+                key_serializer="raw",
+                value_serializer="raw",
+                partitions=config.partitions,
+            )
+            self.app.agent(inputs, name=name)(self._fold)
         self.app.task(self._emit_when_due)
         self.app.task(self._flush_when_due)
         self.app.timer(STALL_S / 6, name="watchdog")(self._watch)
         self.app.on_partitions_assigned.connect(self._assigned, weak=False)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
         self.app.on_before_shutdown.connect(self._shutdown, weak=False)
-        self._progress: dict[int, tuple[int, float]] = {}
+        self._progress: dict[TP, tuple[int, float]] = {}
 
     async def _fold(self, stream: Any) -> None:  # noqa: ANN401  Faust's streams have no public type
         async for event in stream.noack().events():
@@ -83,7 +88,8 @@ class CandleWorker:
 
     async def _on_event(self, event: Any) -> None:  # noqa: ANN401
         message = event.message
-        shard = self.shards.get(message.partition) or await self._shard(message.partition)
+        tp = TP(message.topic, message.partition)
+        shard = self.shards.get(tp) or await self._shard(tp)
         if shard is None:
             return  # the partition was taken away, its next owner reads this again
         shard.apply(
@@ -100,26 +106,32 @@ class CandleWorker:
             await shard.flush()
 
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:  # noqa: ANN401
-        """Begin to recover every partition at once; inputs wait for theirs."""
+        """Begin to recover every partition of trades at once; inputs wait for theirs."""
         for tp in assigned:
+            if tp.topic in INPUTS:
+                self.shards.pop(tp, None)
+                self._progress.pop(tp, None)
             if tp.topic == TRADES.name:
-                self.shards.pop(tp.partition, None)
-                self._progress.pop(tp.partition, None)
-                self._opening[tp.partition] = asyncio.create_task(self._open(tp.partition))
+                self._opening[tp] = asyncio.create_task(self._open(tp))
+            elif tp.topic == CHAIN.name:
+                self._silent.add(tp)
 
-    async def _shard(self, partition: int) -> Shard | None:
-        """Wait for the recovery of ``partition``; None if it is not ours any more."""
-        opening = self._opening.get(partition)
+    async def _shard(self, tp: TP) -> Shard | PoolShard | None:
+        """Wait for the recovery of ``tp``; None if it is not ours any more."""
+        if tp in self._silent:
+            self._silent.discard(tp)
+            self._opening[tp] = asyncio.create_task(self._open(tp))
+        opening = self._opening.get(tp)
         if opening is None:
             return None
         await asyncio.wait({opening})
-        if self._opening.get(partition) is not opening:
+        if self._opening.get(tp) is not opening:
             return None
-        del self._opening[partition]
-        shard = self.shards[partition] = opening.result()
+        del self._opening[tp]
+        shard = self.shards[tp] = opening.result()
         return shard
 
-    async def _open(self, partition: int) -> Shard:
+    async def _open(self, tp: TP) -> Shard | PoolShard:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
@@ -127,10 +139,12 @@ class CandleWorker:
                 )
                 await producer.start()
                 self._producer = producer
-        logic = await recover(
-            self.config.kafka, partition, self.config.rules, self.config.started_s
-        )
-        return await Shard(partition, logic, self._producer).own()
+        kafka, generation = self.config.kafka, self.config.started_s
+        if tp.topic == CHAIN.name:
+            pools = await recover_pools(kafka, tp.partition, generation)
+            return await PoolShard(tp.partition, pools, self._producer).own()
+        logic = await recover(kafka, tp.partition, self.config.rules, generation)
+        return await Shard(tp.partition, logic, self._producer).own()
 
     # Faust crashes the app by itself when one of these two raises.
     async def _emit_when_due(self) -> None:
@@ -154,10 +168,11 @@ class CandleWorker:
 
     async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:  # noqa: ANN401
         for tp in revoked:
-            if (opening := self._opening.pop(tp.partition, None)) is not None:
+            self._silent.discard(tp)
+            if (opening := self._opening.pop(tp, None)) is not None:
                 opening.cancel()
-            if (shard := self.shards.pop(tp.partition, None)) is not None:
-                self._progress.pop(tp.partition, None)
+            if (shard := self.shards.pop(tp, None)) is not None:
+                self._progress.pop(tp, None)
                 await shard.flush()
 
     async def _shutdown(self, _app: Any, **_: Any) -> None:  # noqa: ANN401
@@ -170,17 +185,18 @@ class CandleWorker:
         """Crash if there is something to read and nothing has been read for a minute."""
         now = asyncio.get_running_loop().time()
         for tp in self.app.consumer.assignment():
-            if tp.topic != TRADES.name or tp.partition in self._opening:
+            if tp.topic not in INPUTS or tp in self._opening:
                 continue
-            shard = self.shards.get(tp.partition)
+            shard = self.shards.get(tp)
             offset = shard.logic.offset if shard else -1
             read = offset + 1 if offset >= 0 else (await self.app.consumer.position(tp)) or 0
-            last, since = self._progress.get(tp.partition, (-1, now))
+            last, since = self._progress.get(tp, (-1, now))
             if read != last:
                 since = now
-            self._progress[tp.partition] = (read, since)
+            self._progress[tp] = (read, since)
             if (self.app.consumer.highwater(tp) or 0) > read and now - since > STALL_S:
-                text = f"no progress in {STALL_S:.0f} s (partition={tp.partition} offset={offset})"
+                place = f"topic={tp.topic} partition={tp.partition} offset={offset}"
+                text = f"no progress in {STALL_S:.0f} s ({place})"
                 await self.app.crash(FatalError(text))
 
 

@@ -20,8 +20,8 @@ from chaintide.streams.records import Market
 
 Entry = tuple[bytes, bytes | None]
 _SEPARATOR = b"|"
-_OWNER_KEY = b"|owner"
-_CHAIN_KEY = b"|chain|"
+OWNER_KEY = b"|owner"
+CHAIN_KEY = b"|chain|"
 
 
 class Hot(msgspec.Struct, array_like=True, frozen=True):
@@ -73,12 +73,12 @@ def entries(logic: CandleLogic, generation: int, offset: int) -> list[Entry]:
 
 def owner(generation: int) -> Entry:
     """Return the record with which a new owner of the partition announces itself."""
-    return _OWNER_KEY, _encode(generation)
+    return OWNER_KEY, _encode(generation)
 
 
 def chain_entry(chain: str, mark: Mark) -> Entry:
     """Return the record of what is known of ``chain``."""
-    return _CHAIN_KEY + chain.encode(), _encode(mark)
+    return CHAIN_KEY + chain.encode(), _encode(mark)
 
 
 class Recovery:
@@ -92,11 +92,11 @@ class Recovery:
 
     def on_entry(self, key: bytes, value: bytes | None) -> None:
         """Take in the next record."""
-        if key == _OWNER_KEY and value is not None:
+        if key == OWNER_KEY and value is not None:
             self._see(_generation.decode(value))
             return
-        if key.startswith(_CHAIN_KEY) and value is not None:
-            chain, mark = key[len(_CHAIN_KEY) :].decode(), _mark.decode(value)
+        if key.startswith(CHAIN_KEY) and value is not None:
+            chain, mark = key[len(CHAIN_KEY) :].decode(), _mark.decode(value)
             self._see(mark.generation)
             self.chains[chain] = _newer(self.chains.get(chain), mark)
             return

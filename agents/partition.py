@@ -216,12 +216,13 @@ def _dead_letter(message: Input, reason: str, value: bytes) -> DeadLetter:
         partition=message.partition,
         offset=message.offset,
         reason=reason,
-        key=_quoted(message.key),
-        value=_quoted(value),
+        key=quoted(message.key),
+        value=quoted(value),
     )
 
 
-def _quoted(raw: bytes) -> str:
+def quoted(raw: bytes) -> str:
+    """Return as much of ``raw`` as a dead letter holds, as text."""
     return raw[:MAX_QUOTED_BYTES].decode(errors="backslashreplace")
 
 

@@ -1,14 +1,16 @@
-"""Read the changelog of one partition back into its logic."""
+"""Read what the last owner of a partition wrote down back into its logic."""
 
 import logging
+from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.partition import PartitionLogic
+from chaintide.agents.pools import PoolRecovery, PoolsLogic
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import CANDLE_STATE, TRADES
+from chaintide.streams.topics import CANDLE_STATE, CHAIN, TRADES, VIEWS, Topic
 
 logger = logging.getLogger(__name__)
 
@@ -20,28 +22,56 @@ async def recover(
 
     If the trades topic ends below what was applied, it was made anew: offsets start over.
     """
-    changelog = TopicPartition(CANDLE_STATE.name, partition)
-    trades = TopicPartition(TRADES.name, partition)
-    recovery, entries = Recovery(), 0
+    recovery = Recovery()
+    end = await _read(kafka, (CANDLE_STATE, TRADES), partition, recovery.on_entry)
+    logic = PartitionLogic(rules, recovery, least_generation)
+    if logic.applied >= end:
+        _say_made_anew(TRADES, partition, logic.applied)
+        logic.restart()
+    return logic
+
+
+async def recover_pools(kafka: KafkaConfig, partition: int, least_generation: int) -> PoolsLogic:
+    """Return the pools of ``partition`` as their last owner left them.
+
+    If the chain topic ends below what was applied, it was made anew, and so are the pools.
+    """
+    recovery = PoolRecovery()
+    end = await _read(kafka, (VIEWS, CHAIN), partition, recovery.on_entry)
+    logic = PoolsLogic(recovery, least_generation)
+    if logic.applied >= end:
+        _say_made_anew(CHAIN, partition, logic.applied)
+        return PoolsLogic(PoolRecovery(), logic.generation)
+    return logic
+
+
+async def _read(
+    kafka: KafkaConfig,
+    of: tuple[Topic, Topic],
+    partition: int,
+    on_entry: Callable[[bytes, bytes | None], None],
+) -> int:
+    """Read the first of two topics to its end; return where the second ends."""
+    changelog, inputs = [TopicPartition(topic.name, partition) for topic in of]
+    entries = 0
     async with AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest") as consumer:
         consumer.assign([changelog])
-        ends = await consumer.end_offsets([changelog, trades])
+        ends = await consumer.end_offsets([changelog, inputs])
         await consumer.seek_to_beginning(changelog)
         while await consumer.position(changelog) < ends[changelog]:
             for records in (await consumer.getmany(timeout_ms=1000, max_records=10_000)).values():
                 entries += len(records)
                 for record in records:
-                    recovery.on_entry(record.key, record.value)
-    logic = PartitionLogic(rules, recovery, least_generation)
-    if logic.applied >= ends[trades]:
-        logger.error(
-            "trades topic was made anew, offsets start over partition=%d applied=%d end_offset=%d",
-            partition,
-            logic.applied,
-            ends[trades],
-        )
-        logic.restart()
-    logger.info(
-        "recovered partition=%d entries=%d generation=%d", partition, entries, logic.generation
+                    on_entry(record.key, record.value)
+    logger.info("recovered topic=%s partition=%d entries=%d", changelog.topic, partition, entries)
+    end: int = ends[inputs]
+    return end
+
+
+def _say_made_anew(topic: Topic, partition: int, applied: int) -> None:
+    logger.error(
+        "topic was made anew, offsets start over topic=%s partition=%d applied=%d",
+        topic.name,
+        partition,
+        applied,
     )
-    return logic

@@ -2,30 +2,21 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
 from chaintide.agents.book import LEVELS
 from chaintide.agents.changelog import owner
+from chaintide.agents.delivery import Ackable, Delivery, Outgoing
 from chaintide.agents.partition import Input, PartitionLogic, Refused
 from chaintide.streams import codec
 from chaintide.streams.records import CandleBatch, DeadLetter
-from chaintide.streams.topics import CANDLE_STATE, CANDLES, DEAD_LETTERS, LATE, Topic
+from chaintide.streams.topics import CANDLE_STATE, CANDLES, DEAD_LETTERS, LATE
 
 MAX_CANDLES = 1_000
 MAX_UNACKED = 2_000
 MAX_UNFLUSHED_TRADES = 100_000
-Outgoing = tuple[Topic, bytes | None, bytes | None]
-
-
-class Ackable(Protocol):
-    """A message of the input stream that can be acknowledged."""
-
-    def ack(self) -> bool:
-        """Let the offset of the message be committed."""
-        ...
 
 
 class Shard:
@@ -37,9 +28,8 @@ class Shard:
     def __init__(self, partition: int, logic: PartitionLogic, producer: AIOKafkaProducer) -> None:
         self.partition = partition
         self.logic = logic
-        self._producer = producer
+        self._out = Delivery(partition, producer)
         self._unacked: list[Ackable] = []
-        self._deliveries: list[asyncio.Future[Any]] = []
         self._refused: list[Refused] = []
         self._flushed_trades = 0
         self._flushing = asyncio.Lock()
@@ -53,8 +43,8 @@ class Shard:
 
     async def own(self) -> "Shard":
         """Write down that this generation owns the partition, before it writes anything else."""
-        await self._send([(CANDLE_STATE, *owner(self.logic.generation))])
-        await self._delivered()
+        await self._out.send([(CANDLE_STATE, *owner(self.logic.generation))])
+        await self._out.delivered()
         return self
 
     def apply(self, message: Input, event: Ackable) -> None:
@@ -65,7 +55,7 @@ class Shard:
     async def emit(self, levels: range) -> None:
         """Send what changed in the intervals ``levels``, even while a flush waits for Kafka."""
         async with self._sending:
-            await self._send(self._results(levels))
+            await self._out.send(self._results(levels))
 
     async def flush(self) -> None:
         """Make everything applied so far durable, then acknowledge it."""
@@ -77,11 +67,11 @@ class Shard:
                 results, changelog = self._results(LEVELS), self._changelog()
                 events, self._unacked = self._unacked, []
                 self._flushed_trades = self.logic.trades
-                await self._send(results)
+                await self._out.send(results)
             # The changelog says "applied", so nothing of it may be durable before the results are.
-            await self._delivered()
-            await self._send(changelog)
-            await self._delivered()
+            await self._out.delivered()
+            await self._out.send(changelog)
+            await self._out.delivered()
             for event in events:
                 event.ack()
 
@@ -102,17 +92,6 @@ class Shard:
 
     def _changelog(self) -> list[Outgoing]:
         return [(CANDLE_STATE, key, value) for key, value in self.logic.checkpoint()]
-
-    async def _delivered(self) -> None:
-        deliveries, self._deliveries = self._deliveries, []
-        await asyncio.gather(*deliveries)
-
-    async def _send(self, outgoing: list[Outgoing]) -> None:
-        for topic, key, value in outgoing:
-            delivery = await self._producer.send(
-                topic.name, value, key=key, partition=self.partition
-            )
-            self._deliveries.append(delivery)
 
 
 def _split(batch: CandleBatch) -> Iterable[CandleBatch]:

@@ -17,7 +17,7 @@ from chaintide.streams.epoch import read_epoch
 from chaintide.streams.errors import FatalError, RetryableError
 from chaintide.streams.feeds.backoff import Backoff
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import CANDLES, FEEDS, TICKS, TRADES
+from chaintide.streams.topics import ALIASES, CANDLES, FEEDS, TICKS, TRADES, VIEWS
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,9 @@ LOOK_BACK_MS: Final[dict[str, int | None]] = {
     TRADES.name: 10 * MINUTE_MS,
     CANDLES.name: 10 * MINUTE_MS,
     TICKS.name: 30 * MINUTE_MS,  # trending coins are read every ten minutes
-    FEEDS.name: None,  # compacted: from its beginning
+    FEEDS.name: None,  # compacted: from its beginning, like those below
+    ALIASES.name: None,
+    VIEWS.name: None,
 }
 POLL_MS: Final = 200
 POLL_RECORDS: Final = 200  # requests wait while they are applied
@@ -37,7 +39,9 @@ LONGEST_WAIT_S: Final = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class Follower:
-    """Reads trades, candles, ticks and feeds from ten minutes ago on, and never stops.
+    """Reads trades, candles and ticks from ten minutes ago on, and never stops.
+
+    Of feeds, names of markets and views, the last word on each.
 
     Candles it reads from where ``sinks`` has stored them, should that be longer ago, up to a day;
     before the first record ``load`` brings what is stored into the view.

@@ -50,6 +50,14 @@ async def load_patiently(view: View, store: CandleStore) -> None:
             await asyncio.sleep(wait_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Candles, and whether they are, one by one, what the store said just now."""
+
+    candles: list[Candle]
+    is_stored: bool
+
+
 @dataclass(slots=True)
 class CandleReader:
     """Candles of the store with those of the topic over them, as one.
@@ -82,6 +90,21 @@ class CandleReader:
         Raises:
             RetryableError: If the store does not answer.
         """
+        return (await self.read(market, interval, start_ms, end_ms, limit)).candles
+
+    async def read(
+        self,
+        market: Market,
+        interval: Interval,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> Read:
+        """Return the same, and whether the topic had nothing to add.
+
+        Raises:
+            RetryableError: If the store does not answer.
+        """
         if start_ms is None and end_ms is None and limit <= MAX_LOADED:
             await self.load(market, interval)
         key = (market, interval)
@@ -89,10 +112,11 @@ class CandleReader:
         if series is not None and self._is_fresh(key):
             covered = series.covered(start_ms, end_ms, limit)
             if covered is not None:
-                return covered
+                return Read(covered, is_stored=False)
         stored = await self.store.candles(market, interval, start_ms, end_ms, limit)
         found = self.view.overlay.over(key, stored, start_ms, end_ms)
-        return found[:limit] if start_ms is not None else found[max(0, len(found) - limit) :]
+        kept = found[:limit] if start_ms is not None else found[max(0, len(found) - limit) :]
+        return Read(kept, is_stored=kept == stored)
 
     async def load(self, market: Market, interval: Interval) -> None:
         """Bring the newest 1,000 candles of a series into the view, unless they just were.

@@ -23,10 +23,23 @@ CHAIN = Topic("chaintide.chain.v1", key="chain and stream")
 # Longer than any chain takes to make a block final, and than anybody leaves a follower down.
 BLOCKS = Topic("chaintide.blocks.v1", key="chain", retention_days=90)
 ALIASES = Topic("chaintide.aliases.v1", key="market", policy="compact")
+VIEWS = Topic("chaintide.views.v1", key="market", policy="compact")
 TICKS = Topic("chaintide.ticks.v1", key="market")
 FEEDS = Topic("chaintide.feeds.v1", key="venue", policy="compact")
 LATE = Topic("chaintide.late.v1", key="market")
 DEAD_LETTERS = Topic("chaintide.dead-letters.v1", key="key of the record")
 
-ALL = (TRADES, CANDLES, CANDLE_STATE, CHAIN, BLOCKS, ALIASES, TICKS, FEEDS, LATE, DEAD_LETTERS)
+ALL = (
+    TRADES,
+    CANDLES,
+    CANDLE_STATE,
+    CHAIN,
+    BLOCKS,
+    ALIASES,
+    VIEWS,
+    TICKS,
+    FEEDS,
+    LATE,
+    DEAD_LETTERS,
+)
 DEFAULT_PARTITIONS = 12

@@ -8,6 +8,7 @@ import msgspec
 
 from chaintide.api.rest.queries import CandlesQuery
 from chaintide.api.state.catalogue import FeedEntry, MarketEntry
+from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.feeds.coingecko import TrendingCoin
@@ -40,6 +41,13 @@ class MarketsAnswer(msgspec.Struct, frozen=True):
     """Every known market."""
 
     markets: list[MarketEntry]
+
+
+class PoolsPage(msgspec.Struct, frozen=True):
+    """Pools sorted by market; ``next`` is ``after`` of the next page, null on the last."""
+
+    pools: list[PoolEntry]
+    next: Market | None
 
 
 class TrendingAnswer(msgspec.Struct, frozen=True):
@@ -106,6 +114,7 @@ STRUCTS = (
     TradesAnswer,
     TickersAnswer,
     MarketsAnswer,
+    PoolsPage,
     TrendingAnswer,
     FeedsAnswer,
     GapsAnswer,

@@ -8,7 +8,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from chaintide.api.rest import client_routes, health_routes, klines, market_routes, problems, schema
+from chaintide.api.rest import (
+    client_routes,
+    health_routes,
+    klines,
+    market_routes,
+    pool_routes,
+    problems,
+    schema,
+)
 from chaintide.api.rest.allowance import Allowance
 from chaintide.api.rest.backend import Backend
 from chaintide.api.rest.edge import REQUEST_ID, Edge
@@ -32,7 +40,7 @@ def new_app(backend: Backend) -> FastAPI:
     )
     app.state.backend = backend
     app.state.metrics = Metrics(backend)
-    for module in (market_routes, client_routes, health_routes):
+    for module in (market_routes, pool_routes, client_routes, health_routes):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     app.add_exception_handler(HTTPException, _on_http_error)

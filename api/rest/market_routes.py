@@ -69,12 +69,13 @@ async def candles(request: Request, query: Annotated[queries.CandlesQuery, Query
     if (kept := shared.pages.get(asked)) is not None:
         return _settled(request, kept)
     span = _range(shared, query)
-    read = await shared.reader.candles(market, query.interval, *span, query.limit)
+    read = await shared.reader.read(market, query.interval, *span, query.limit)
+    found = read.candles
     page = answers.CandlesPage(
-        market, query.interval, answers.chosen(read, query), _next(shared, query, read)
+        market, query.interval, answers.chosen(found, query), _next(shared, query, found)
     )
-    if not answers.is_settled(read, query, span[1]) or not await _is_stored(
-        shared, query, span, read
+    if not answers.is_settled(found, query, span[1]) or not (
+        read.is_stored or await _is_stored(shared, query, span, found)
     ):
         return json(page)
     body = codec.encode(page)
@@ -189,6 +190,8 @@ async def tickers(request: Request, query: Annotated[queries.TickersQuery, Query
                     "last_open_time_ms": 1761990300000,
                     "price_scale": 1,
                     "size_scale": 8,
+                    "name": MARKET,
+                    "chain": None,
                 }
             ]
         },

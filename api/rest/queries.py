@@ -112,6 +112,16 @@ class GapsQuery(Query):
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Newest gaps.")
 
 
+class PoolsQuery(Query):
+    """Which pools."""
+
+    chain: str | None = Field(
+        default=None, min_length=1, max_length=40, description="The id of a chain: only its pools."
+    )
+    after: str = Field(default="", max_length=200, description="`next` of the page before.")
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Pools a page.")
+
+
 class TickersQuery(Query):
     """Which tickers."""
 

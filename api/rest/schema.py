@@ -39,9 +39,27 @@ CANDLE: Final = {
     "unique_traders": None,
     "has_more_traders": False,
 }
+POOL: Final = {
+    "market": "5151:0x5fbdb2315678afecb367f032d93f642f64180aa3/0x01",
+    "name": "localchain:RUST-USDC",
+    "base": "RUST",
+    "quote": "USDC",
+    "kind": "reserves",
+    "base_reserve": "1000000",
+    "quote_reserve": "900000.5",
+    "price": "0.9000005",
+    "liquidity": None,
+    "sqrt_price_x96": None,
+    "tick": None,
+    "number": 7,
+    "block_hash": "0x4e3a3754410177e6937ef1f84bba68ea139e8d1a2258c5f85db9f1cd715a1bdd",
+    "log_index": 3,
+    "time_ms": 1761990305000,
+    "is_final": False,
+}
 _ERRORS: Final = {
     400: "A parameter is unknown, missing or wrong; `errors` says which.",
-    404: "There is no such market.",
+    404: "There is no such market or pool.",
     405: "The method is not GET.",
     429: "Too many requests; `Retry-After` says when to try again.",
     500: "A fault of this program.",

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from chaintide.streams.chain.records import Alias
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.records import Candle, FeedReport, Market, TradeBatch
 
@@ -17,6 +18,8 @@ Basis = Literal["trades", "price"]
 class MarketEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A market; ``base`` and ``quote`` are null where its symbol does not name them.
 
+    ``name`` is what people call it: that is not ``market`` on a ``chain``, whose pools are known by
+    their addresses and whose tokens choose their symbols themselves.
     ``price_scale`` and ``size_scale`` are the most places seen after the point. With ``basis``
     "price" there are observed prices, but no trades and no candles.
     """
@@ -31,6 +34,8 @@ class MarketEntry(msgspec.Struct, frozen=True, kw_only=True):
     last_open_time_ms: int | None
     price_scale: int
     size_scale: int
+    name: str
+    chain: str | None
 
 
 class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +58,7 @@ class _Known:
 class Catalogue:
     """Markets, observed prices, trending coins and feeds, each as last heard of.
 
-    Beyond 10,000 markets, new ones are not listed.
+    Beyond 10,000 markets, new ones are not listed; nor are there more names of those on chains.
     """
 
     def __init__(self) -> None:
@@ -61,6 +66,7 @@ class Catalogue:
         self.trending: Trending | None = None
         self._feeds: dict[str, FeedReport] = {}
         self._markets: dict[Market, _Known] = {}
+        self._aliases: dict[Market, Alias] = {}
 
     def __contains__(self, market: str) -> bool:
         return market in self._markets
@@ -97,13 +103,25 @@ class Catalogue:
         self.ticks[tick.market] = tick
         return True
 
+    def on_alias(self, alias: Alias) -> None:
+        """Take what a market of a chain is called."""
+        if alias.market in self._aliases or len(self._aliases) < MAX_MARKETS:
+            self._aliases[alias.market] = alias
+
+    def alias(self, market: Market) -> Alias | None:
+        """Return what a market of a chain is called, None if nobody has said."""
+        return self._aliases.get(market)
+
     def on_report(self, report: FeedReport) -> None:
         """Take the report of a feed."""
         self._feeds[report.venue] = report
 
     def markets(self) -> list[MarketEntry]:
         """Return every market, sorted by its name."""
-        return [_entry(market, self._markets[market]) for market in sorted(self._markets)]
+        return [
+            _entry(market, self._markets[market], self._aliases.get(market))
+            for market in sorted(self._markets)
+        ]
 
     def reports(self) -> list[FeedReport]:
         """Return the last report of each feed, sorted by venue."""
@@ -128,21 +146,24 @@ class Catalogue:
         return known
 
 
-def _entry(market: Market, known: _Known) -> MarketEntry:
-    venue, _, symbol = market.partition(":")
+def _entry(market: Market, known: _Known, alias: Alias | None) -> MarketEntry:
+    name = market if alias is None else alias.name
+    venue, symbol = market.partition(":")[0], name.partition(":")[2]
     base, dash, quote = symbol.rpartition("-")
     is_pair = bool(dash and base and quote)
     return MarketEntry(
         market=market,
         venue=venue,
         symbol=symbol,
-        base=base if is_pair else None,
-        quote=quote if is_pair else None,
+        base=alias.base if alias else base if is_pair else None,
+        quote=alias.quote if alias else quote if is_pair else None,
         basis=known.basis,
         first_open_time_ms=known.first_ms,
         last_open_time_ms=known.last_ms,
         price_scale=known.price_scale,
         size_scale=known.size_scale,
+        name=name,
+        chain=venue if alias else None,
     )
 
 

@@ -31,11 +31,15 @@ class Tapes:
             self._of_chain.setdefault(place, {})[batch.market] = None
         return self._tapes.setdefault(batch.market, Tape()).add(trades)
 
-    def on_news(self, news: Undo | Final, partition: int) -> list[Market]:
-        """Take what a chain says of its blocks; return the markets whose trades it takes back."""
-        if not self._marks.on_news(news, partition) or isinstance(news, Final):
+    def on_final(self, final: Final, partition: int) -> None:
+        """Take it that no more trades come of blocks that are final."""
+        self._marks.on_news(final, partition)
+
+    def on_undo(self, undo: Undo, partition: int) -> list[Market]:
+        """Drop the trades of undone blocks; return the markets that may have had any."""
+        if not self._marks.on_news(undo, partition):
             return []
-        markets = list(self._of_chain.get((news.chain, partition), ()))
+        markets = list(self._of_chain.get((undo.chain, partition), ()))
         for market in markets:
-            self._tapes[market].retract(news.to_number)
+            self._tapes[market].retract(undo.to_number)
         return markets

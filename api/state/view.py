@@ -2,26 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.catalogue import Catalogue
 from chaintide.api.state.overlay import Overlay, seq_of
+from chaintide.api.state.pools import Pools
 from chaintide.api.state.tape import Retraction, Tape, tape_trades
 from chaintide.api.state.tapes import Tapes
 from chaintide.api.state.ticker import Ticker, TickerFigures, is_countable
-from chaintide.streams import codec, records, topics
+from chaintide.streams import codec, topics
+from chaintide.streams.chain.records import Alias
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.intervals import INTERVALS, Interval
-from chaintide.streams.records import Candle, CandleBatch, FeedReport, Market, TradeBatch
+from chaintide.streams.records import (
+    Candle,
+    CandleBatch,
+    FeedReport,
+    Final,
+    Market,
+    TradeBatch,
+    Undo,
+)
+from chaintide.streams.views import PoolView
 
-_batches: Final = msgspec.json.Decoder(CandleBatch)
-_ticks: Final = msgspec.json.Decoder(PriceTick | Trending)
-_reports: Final = msgspec.json.Decoder(FeedReport)
-STATUS: Final = "status"
+_batches = msgspec.json.Decoder(CandleBatch)
+_ticks = msgspec.json.Decoder(PriceTick | Trending)
+_aliases = msgspec.json.Decoder(Alias)
+_views = msgspec.json.Decoder(PoolView)
+_reports = msgspec.json.Decoder(FeedReport)
+STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +60,14 @@ class LogRecord:
 
 
 class View:
-    """Tapes, candles, tickers and the catalogue of one serving process.
+    """Tapes, candles, tickers, pools and the catalogue of one serving process.
 
     A record that cannot be understood is counted and left out: whoever owns its topic buries it.
     """
 
     def __init__(self) -> None:
         self.catalogue = Catalogue()
+        self.pools = Pools()
         self.overlay = Overlay()
         self.bad_records = 0
         self._tapes = Tapes()
@@ -122,15 +135,23 @@ class View:
                 return self._on_tick(record)
             case topics.FEEDS.name:
                 return self._on_report(record)
+            case topics.ALIASES.name:
+                self.catalogue.on_alias(codec.decode(_aliases, record.value))
+            case topics.VIEWS.name if record.value.startswith(b"{"):  # else a worker's own notes
+                self.pools.on_view(codec.decode(_views, record.value))
             case _:
-                return []
+                pass
+        return []
 
     def _on_trades(self, record: LogRecord) -> list[Update]:
         match codec.decode_trades(record.value):
             case TradeBatch() as batch if self._tapes.is_wanted(batch, record.partition):
                 return self._on_batch(batch, record)
-            case records.Undo() | records.Final() as news:
-                return self._on_chain(news, record)
+            case Undo() as undo:
+                return self._on_undo(undo, record)
+            case Final() as final:
+                self._tapes.on_final(final, record.partition)
+                return []
             case _:
                 return []
 
@@ -146,8 +167,8 @@ class View:
         channel, event_ms = f"trades:{batch.market}", fresh[-1].time_us // 1000
         return [record.update(channel, "trades", event_ms, codec.encode(fresh))]
 
-    def _on_chain(self, news: records.Undo | records.Final, record: LogRecord) -> list[Update]:
-        """Return the retractions for all who may have trades that ``news`` takes back."""
+    def _on_undo(self, undo: Undo, record: LogRecord) -> list[Update]:
+        """Return the retractions for all who may have trades that are undone."""
         return [
             Update(
                 channel=f"trades:{market}",
@@ -156,9 +177,9 @@ class View:
                 type="retraction",
                 event_ms=record.time_ms,
                 published_ms=record.time_ms,
-                data=codec.encode(Retraction(news.to_number)),
+                data=codec.encode(Retraction(undo.to_number)),
             )
-            for market in self._tapes.on_news(news, record.partition)
+            for market in self._tapes.on_undo(undo, record.partition)
         ]
 
     def _on_candles(self, record: LogRecord) -> list[Update]:

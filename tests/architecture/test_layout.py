@@ -13,6 +13,7 @@ from chaintide.streams import codec, topics
 from chaintide.streams.chain.records import Alias, BlockMessage, ChainMessage
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.records import CandleBatch, DeadLetter, FeedReport, Late
+from chaintide.streams.views import PoolView
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["agents", "api", "contracts", "dashboards", "sinks", "streams"]
@@ -25,6 +26,7 @@ DECODERS = {
     topics.CHAIN.name: msgspec.json.Decoder(ChainMessage).decode,
     topics.BLOCKS.name: msgspec.json.Decoder(BlockMessage).decode,
     topics.ALIASES.name: msgspec.json.Decoder(Alias).decode,
+    topics.VIEWS.name: msgspec.json.Decoder(PoolView).decode,
     topics.TICKS.name: msgspec.json.Decoder(PriceTick | Trending).decode,
     topics.FEEDS.name: msgspec.json.Decoder(FeedReport).decode,
     topics.LATE.name: msgspec.json.Decoder(Late).decode,

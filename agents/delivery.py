@@ -1,0 +1,41 @@
+"""Records of one partition on their way to Kafka."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+
+from chaintide.streams.topics import Topic
+
+Outgoing = tuple[Topic, bytes | None, bytes | None]
+
+
+class Ackable(Protocol):
+    """A message of the input stream that can be acknowledged."""
+
+    def ack(self) -> bool:
+        """Let the offset of the message be committed."""
+        ...
+
+
+class Delivery:
+    """Sends records to one partition of any topic, and waits until Kafka has them."""
+
+    def __init__(self, partition: int, producer: AIOKafkaProducer) -> None:
+        self._partition = partition
+        self._producer = producer
+        self._under_way: list[asyncio.Future[Any]] = []
+
+    async def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Send records in their order."""
+        for topic, key, value in outgoing:
+            delivery = await self._producer.send(
+                topic.name, value, key=key, partition=self._partition
+            )
+            self._under_way.append(delivery)
+
+    async def delivered(self) -> None:
+        """Wait until Kafka has all that was sent."""
+        under_way, self._under_way = self._under_way, []
+        await asyncio.gather(*under_way)
