@@ -11,20 +11,23 @@ const NEAR_BARS = 20; // so near to the oldest candle older ones are asked for
 const MARK_MS = 4_000;
 const VOLUME_SHARE = 0.18;
 
-/** Return how a candle looks: hollow if incomplete, grey if quiet, highlighted if just corrected. */
-function look(candle, isFresh) {
-  const isUp = Number(candle.close) >= Number(candle.open);
-  let tint = color(isUp ? "up" : "down");
+/** Return how a candle looks: hollow if incomplete, pale while its chain may take trades back, grey
+ *  if quiet, highlighted if just corrected. */
+function look(candle, isFresh, isPending) {
+  const way = Number(candle.close) >= Number(candle.open) ? "up" : "down";
+  let tint = color(way);
   if (candle.fill === "carry") tint = color("quiet");
   if (isFresh) tint = color("mark");
-  const body = candle.complete || isFresh ? tint : color("panel");
+  let body = tint;
+  if (!candle.complete && !isFresh) body = color("panel");
+  else if (isPending && !isFresh && candle.fill !== "carry") body = color(`${way}-soft`);
   return { color: body, borderColor: tint, wickColor: tint };
 }
 
-function bar(candle, isFresh) {
+function bar(candle, isFresh, isPending) {
   const [open, high, low, close] = [candle.open, candle.high, candle.low, candle.close].map(Number);
   const time = candle.open_time_ms / 1000;
-  return { time, open, high, low, close, ...look(candle, isFresh) };
+  return { time, open, high, low, close, ...look(candle, isFresh, isPending) };
 }
 
 function column(candle) {
@@ -43,6 +46,7 @@ export class Chart {
   #legend;
   #series = null;
   #places = 2;
+  #isChain = false;
   #fresh = new Map(); // corrected a moment ago: open time -> timer
   #hovered = null;
   #isFitted = false;
@@ -104,6 +108,14 @@ export class Chart {
   replace(series) {
     this.#series = series;
     this.refill();
+  }
+
+  /** Say whether the market is on a chain, where candles that are not final are pale. */
+  setChain(isChain) {
+    if (isChain === this.#isChain) return;
+    this.#isChain = isChain;
+    if (this.#series) this.#redraw();
+    this.#write();
   }
 
   /** Show so many places after the point of a price. */
@@ -175,8 +187,13 @@ export class Chart {
   }
 
   #draw(candle, isInside) {
-    this.#prices.update(bar(candle, this.#fresh.has(candle.open_time_ms)), isInside);
+    this.#prices.update(this.#bar(candle), isInside);
     this.#volumes.update(column(candle), isInside);
+  }
+
+  #bar(candle) {
+    const isPending = this.#isChain && candle.status !== "final";
+    return bar(candle, this.#fresh.has(candle.open_time_ms), isPending);
   }
 
   #redraw() {
@@ -186,7 +203,7 @@ export class Chart {
       for (const openMs of missingBefore(candle, previous, this.#series.widthMs)) {
         prices.push({ time: openMs / 1000 });
       }
-      prices.push(bar(candle, this.#fresh.has(candle.open_time_ms)));
+      prices.push(this.#bar(candle));
       volumes.push(column(candle));
       previous = candle;
     }
@@ -227,37 +244,42 @@ export class Chart {
   }
 
   #write() {
-    const candle = this.#series.at(this.#hovered) ?? this.#series.newest;
-    this.#legend(candle, this.#places);
+    const candle = this.#series?.at(this.#hovered) ?? this.#series?.newest;
+    if (this.#series) this.#legend(candle, this.#places, this.#isChain);
   }
 }
 
 /** Return a function that writes a candle into the elements `data-field` below `box`. */
 export function legend(box) {
   const fields = new Map([...box.querySelectorAll("[data-field]")].map((e) => [e.dataset.field, e]));
-  return (candle, places) => {
+  const traders = box.querySelector('[data-optional="traders"]');
+  return (candle, places, isChain) => {
     box.hidden = candle === undefined;
     if (candle === undefined) return;
     const texts = {
       time: format.minute(candle.open_time_ms),
-      open: format.price(candle.open, places),
-      high: format.price(candle.high, places),
-      low: format.price(candle.low, places),
-      close: format.price(candle.close, places),
+      open: format.brief(candle.open, places),
+      high: format.brief(candle.high, places),
+      low: format.brief(candle.low, places),
+      close: format.brief(candle.close, places),
       volume: format.quantity(candle.volume),
       trades: candle.trades.toLocaleString("en"),
-      status: status(candle),
+      traders: `${candle.unique_traders?.toLocaleString("en")}${candle.has_more_traders ? "+" : ""}`,
+      status: status(candle, isChain),
       revision: String(candle.revision),
     };
     box.dataset.direction = Number(candle.close) >= Number(candle.open) ? "up" : "down";
+    traders.hidden = typeof candle.unique_traders !== "number";
     for (const [name, text] of Object.entries(texts)) fields.get(name).textContent = text;
   };
 }
 
-function status(candle) {
+/** Return the state of a candle in words. */
+export function status(candle, isChain) {
   const words = [candle.status];
   if (candle.status === "corrected" && candle.reason) words[0] += ` (${candle.reason})`;
   if (candle.fill === "carry") words.push("quiet");
   if (!candle.complete) words.push("incomplete");
+  if (isChain && candle.status !== "final") words.push("not final");
   return words.join(", ");
 }

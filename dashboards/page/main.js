@@ -5,6 +5,7 @@ import { Chart, legend } from "./chart.js";
 import { Feeds } from "./feeds.js";
 import * as format from "./format.js";
 import { Markets } from "./markets.js";
+import { Pool } from "./pool.js";
 import { get, patiently } from "./rest.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
@@ -24,6 +25,7 @@ const WIDTHS_MS = {
 const PAGE_LIMIT = 1_000;
 const MOST_CANDLES = 20_000;
 const LIVE_MARKETS = 100;
+const POOL_EVERY_MS = 2_000;
 const STATES = {
   connecting: "Connecting",
   live: "Live",
@@ -44,6 +46,7 @@ const outside = {
 const stream = new Stream(`${location.origin.replace(/^http/, "ws")}/ws/v1`, onState, outside);
 const feeds = new Feeds(byId("feeds"), serverNow);
 const tape = new Tape(byId("tape"));
+const pool = new Pool(byId("pool"));
 const markets = new Markets(byId("market-table"), byId("filter"), byId("market-note"), (market) =>
   choose({ market }),
 );
@@ -88,10 +91,15 @@ function choose({ market = chosen.market, interval = chosen.interval }) {
   byId(`interval-${interval}`).checked = true;
   markets.choose(market);
   writeSummary();
-  if (isOther) tape.clear(places());
+  if (isOther) {
+    tape.clear(places());
+    pool.clear();
+  }
   chart?.show(chosen.series, places().price);
+  markPending();
   subscribe();
   loadNewest();
+  loadPool();
 }
 
 function channels() {
@@ -115,7 +123,9 @@ function subscribe() {
 
 function places() {
   const entry = markets.entry(chosen.market);
-  return { price: entry?.price_scale ?? 2, size: entry?.size_scale ?? 4 };
+  const last = markets.figures(chosen.market)?.last;
+  const price = format.places(last, entry?.price_scale ?? 2);
+  return { price, size: Math.min(entry?.size_scale ?? 4, 8) };
 }
 
 // --------------------------------------------------------------------- candles
@@ -199,20 +209,42 @@ function onFigures(message) {
 function writeSummary() {
   const [figures, { price }] = [markets.figures(chosen.market), places()];
   const entry = markets.entry(chosen.market);
-  byId("market-name").textContent = entry ? entry.symbol : chosen.market || "…";
-  byId("market-name").dataset.venue = entry?.venue ?? "";
+  const [venue, symbol] = entry ? format.names(entry) : ["", chosen.market || "…"];
+  byId("market-name").textContent = symbol;
+  byId("market-name").title = entry?.chain ? `${chosen.market}\nTokens choose their symbols themselves.` : "";
+  byId("market-name").dataset.venue = venue;
   byId("summary").dataset.direction = format.direction(figures?.change);
-  byId("last").textContent = format.price(figures?.last, price);
+  byId("last").textContent = format.brief(figures?.last, price);
   const parts = [format.change(figures?.change, price), format.percent(figures?.change_percent)];
   byId("change").textContent = figures ? parts.join("  ") : "";
-  byId("high").textContent = format.price(figures?.high, price);
-  byId("low").textContent = format.price(figures?.low, price);
+  byId("high").textContent = format.brief(figures?.high, price);
+  byId("low").textContent = format.brief(figures?.low, price);
   byId("volume").textContent = unit(format.quantity(figures?.volume), entry?.base);
   byId("turnover").textContent = unit(format.quantity(figures?.quote_volume), entry?.quote);
   byId("trades").textContent = figures?.trades?.toLocaleString("en") ?? "–";
   document.title = figures
-    ? `${format.price(figures.last, price)} ${entry?.symbol ?? ""} · Chaintide`
+    ? `${format.brief(figures.last, price)} ${symbol} · Chaintide`
     : "Chaintide";
+}
+
+/** Tell what is not final, where that may be taken back. */
+function markPending() {
+  const isChain = Boolean(markets.entry(chosen.market)?.chain);
+  byId("key-pending").hidden = !isChain;
+  chart?.setChain(isChain);
+}
+
+/** Show what the pool of the market holds, if it is one. */
+async function loadPool() {
+  const { market } = chosen;
+  if (!markets.entry(market)?.chain) return;
+  try {
+    // A market's name has slashes and colons that are part of the path.
+    const held = await get(`/v1/pools/${encodeURI(market)}`);
+    if (market === chosen.market) pool.show(held);
+  } catch {
+    if (market === chosen.market) pool.clear(); // no pool, or not now
+  }
 }
 
 function unit(text, name) {
@@ -234,6 +266,7 @@ async function loadMarkets() {
   loadCloses(ranked);
   if (!chosen.market && entries.length > 0) chooseFirst(entries);
   chart?.setPlaces(places().price);
+  markPending();
   writeSummary();
   if (entries.length === 0) throw new Error("Waiting for the first trades.");
 }
@@ -270,6 +303,7 @@ async function openChart() {
   chart = new Chart(lib, byId("chart"), legend(byId("legend")));
   chart.onOlder = loadOlder;
   if (chosen.series) chart.show(chosen.series, places().price);
+  markPending();
   notice(chosen.series?.size ? "" : "Loading…");
 }
 
@@ -326,6 +360,7 @@ function start() {
   patiently(loadMarkets, (error) => chosen.market || notice(error.message));
   setInterval(() => loadMarkets().catch(() => {}), 15_000); // the next round asks again
   setInterval(() => feeds.draw(), 1_000);
+  setInterval(loadPool, POOL_EVERY_MS);
 }
 
 // Read only, for tests and for the curious.

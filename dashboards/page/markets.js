@@ -5,7 +5,7 @@ import * as format from "./format.js";
 const POINTS = 96;
 const SVG = "http://www.w3.org/2000/svg";
 const VALUES = {
-  market: (row) => row.market,
+  market: (row) => row.entry.name + row.market,
   last: (row) => Number(row.figures?.last ?? NaN),
   change: (row) => Number(row.figures?.change_percent ?? NaN),
   volume: (row) => Number(row.figures?.quote_volume ?? NaN),
@@ -87,8 +87,10 @@ export class Markets {
     const fresh = entries.filter((entry) => !this.#rows.has(entry.market));
     for (const entry of entries) {
       const row = this.#rows.get(entry.market);
-      if (row) row.entry = entry;
-      else this.#rows.set(entry.market, this.#newRow(entry));
+      if (row) {
+        row.entry = entry;
+        this.#name(row);
+      } else this.#rows.set(entry.market, this.#newRow(entry));
     }
     this.#arrange();
     return fresh.map((entry) => entry.market);
@@ -125,8 +127,6 @@ export class Markets {
     element.tabIndex = -1;
     const name = cell(element, "name", "row");
     const [symbol, venue] = [document.createElement("b"), document.createElement("small")];
-    symbol.textContent = entry.symbol;
-    venue.textContent = entry.venue;
     name.append(symbol, " ", venue);
     const last = cell(element, "number last");
     const change = cell(element, "number change");
@@ -137,15 +137,23 @@ export class Markets {
     svg.setAttribute("aria-hidden", "true");
     const line = svg.appendChild(document.createElementNS(SVG, "polyline"));
     cell(element, "spark").append(svg);
-    const row = { market: entry.market, entry, element, last, change, volume, line, closes: [] };
+    const cells = { symbol, venue, last, change, volume, line };
+    const row = { market: entry.market, entry, element, ...cells, closes: [] };
+    this.#name(row);
     this.#dress(row);
     return row;
+  }
+
+  /** Write what people call a market; its address, if that is its name, is a tooltip away. */
+  #name({ entry, symbol, venue, element }) {
+    [venue.textContent, symbol.textContent] = format.names(entry);
+    element.title = entry.name === entry.market ? "" : entry.market;
   }
 
   #write(row, way) {
     const { figures, entry } = row;
     if (figures) {
-      row.last.textContent = format.price(figures.last, entry.price_scale);
+      row.last.textContent = format.brief(figures.last, format.places(figures.last, entry.price_scale));
       row.change.textContent = format.percent(figures.change_percent);
       row.volume.textContent = format.quantity(figures.quote_volume);
       row.element.dataset.direction = format.direction(figures.change);
@@ -183,7 +191,7 @@ export class Markets {
     const { by, sign } = this.#order;
     const value = VALUES[by];
     const shown = [...this.#rows.values()].filter((row) => this.#isShown(row));
-    shown.sort((a, b) => compare(value(a), value(b), sign) || compare(a.market, b.market, 1));
+    shown.sort((a, b) => compare(value(a), value(b), sign) || compare(VALUES.market(a), VALUES.market(b), 1));
     const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
     const wanted = shown.map((row) => row.element);
     const isSame =
@@ -203,7 +211,8 @@ export class Markets {
 
   #isShown(row) {
     const words = this.#filter.split(/\s+/);
-    return words.every((word) => row.market.toLowerCase().includes(word));
+    const names = `${row.market} ${row.entry.name}`.toLowerCase();
+    return words.every((word) => names.includes(word));
   }
 
   #onKey(event) {

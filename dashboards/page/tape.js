@@ -55,8 +55,8 @@ export class Tape {
       const row = this.#body.rows[n];
       row.dataset.side = trade.side ?? "";
       const texts = [
-        format.price(trade.price, this.#places.price),
-        format.price(trade.size, this.#places.size),
+        format.brief(trade.price, this.#places.price),
+        format.brief(trade.size, this.#places.size),
         format.second(trade.time_us / 1000),
       ];
       texts.forEach((text, at) => (row.cells[at].textContent = text));
