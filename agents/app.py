@@ -1,6 +1,8 @@
 """The Faust worker: reads trades, keeps one shard per partition, writes candles."""
 
 import asyncio
+import gc
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from chaintide.streams.errors import FatalError
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import CHAIN, TRADES
 
+GATHER_S = 0.002  # what comes together is sent together
 EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
 EMIT_SHARE = 0.25  # of the time: emits are spaced so that they take no more of it
@@ -59,6 +62,7 @@ class CandleWorker:
         self._opening: dict[TP, asyncio.Task[Shard | PoolShard]] = {}
         self._silent: set[TP] = set()  # without a chain nothing has to be recovered
         self._producer: AIOKafkaProducer | None = None
+        self._has_news = asyncio.Event()
         self._starting = asyncio.Lock()
         for name, topic in AGENTS.items():
             inputs = self.app.topic(
@@ -102,6 +106,7 @@ class CandleWorker:
             ),
             event,
         )
+        self._has_news.set()
         if shard.is_full:
             await shard.flush()
 
@@ -129,6 +134,8 @@ class CandleWorker:
             return None
         del self._opening[tp]
         shard = self.shards[tp] = opening.result()
+        if not self._opening:
+            gc.freeze()  # what stays is not searched for garbage again and again
         return shard
 
     async def _open(self, tp: TP) -> Shard | PoolShard:
@@ -148,23 +155,37 @@ class CandleWorker:
 
     # Faust crashes the app by itself when one of these two raises.
     async def _emit_when_due(self) -> None:
-        """Emit from every shard, again and again; it is not kept waiting by Kafka."""
+        """Emit from every shard whenever inputs were applied; it is not kept waiting by Kafka.
+
+        One shard at a time sends all its intervals, so that the others need not wait for long.
+        """
         loop = asyncio.get_running_loop()
-        next_all = 0.0
+        complete: dict[TP, float] = {}
         while not self.app.should_stop:
+            await self._has_news.wait()
+            self._has_news.clear()
+            await asyncio.sleep(GATHER_S)
             began = loop.time()
-            levels = LEVELS if began >= next_all else LEVELS[:1]
-            for shard in list(self.shards.values()):
-                await shard.emit(levels)
-            if levels == LEVELS:
-                next_all = began + EMIT_ALL_EVERY_S
+            shards = list(self.shards.items())
+            longest = min(self.shards, key=lambda tp: complete.get(tp, 0.0), default=None)
+            for tp, shard in shards:
+                if tp == longest and began >= complete.get(tp, 0.0) + EMIT_ALL_EVERY_S:
+                    complete[tp] = began
+                    await shard.emit(LEVELS)
+                else:
+                    await shard.emit(LEVELS[:1])
             cost = loop.time() - began
             await asyncio.sleep(max(EMIT_EVERY_S, cost / EMIT_SHARE - cost))
 
     async def _flush_when_due(self) -> None:
+        """Flush one shard after the other, each as often as is due."""
         while not self.app.should_stop:
-            await asyncio.sleep(FLUSH_EVERY_S)
-            await asyncio.gather(*[shard.flush() for shard in self.shards.values()])
+            shards = list(self.shards.values())
+            for shard in shards:
+                await asyncio.sleep(FLUSH_EVERY_S / len(shards))
+                await shard.flush()
+            if not shards:
+                await asyncio.sleep(FLUSH_EVERY_S)
 
     async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:  # noqa: ANN401
         for tp in revoked:
@@ -259,6 +280,7 @@ def _app(config: WorkerConfig) -> faust.App:
 def run_worker(config: WorkerConfig) -> None:
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
     uvloop.install()
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)  # Faust would have it write all
     config.data_dir.mkdir(parents=True, exist_ok=True)
     worker = CandleWorker(config)
     faust.Worker(

@@ -19,7 +19,7 @@ from rig.report import report
 from chaintide.streams.records import CandleBatch, Market
 from chaintide.streams.topics import CANDLES
 
-WARM_UP_S = 12.0  # the worker joins its group and reads its state
+WARM_UP_S = 20.0  # the worker joins its group, and works off what has come meanwhile
 _decode = msgspec.json.Decoder(CandleBatch).decode
 
 
@@ -67,25 +67,27 @@ async def measure(per_s: int, seconds: float, markets: int) -> list[float]:
     return stopwatch.latencies_ms[skipped:]
 
 
-def main(per_s: int, seconds: float, markets: int) -> None:
+def main(per_s: int, seconds: float, spread: list[int]) -> None:
     leave_worker_core()
-    cuts = quantiles(asyncio.run(measure(per_s, seconds, markets)), n=1000)
-    for name, place in (("p50", 500), ("p99", 990), ("p999", 999)):
-        report(
-            f"latency.{name}",
-            cuts[place - 1],
-            "ms from trade received to candle on its topic",
-            packages=("chaintide", "faust-streaming", "aiokafka"),
-            per_s=per_s,
-            seconds=seconds,
-            markets=markets,
-        )
+    for markets in spread:
+        cuts = quantiles(asyncio.run(measure(per_s, seconds, markets)), n=1000)
+        for name, place in (("p50", 500), ("p99", 990), ("p999", 999)):
+            report(
+                f"latency.{name}",
+                cuts[place - 1],
+                "ms from trade received to candle on its topic",
+                packages=("chaintide", "faust-streaming", "aiokafka"),
+                per_s=per_s,
+                seconds=seconds,
+                markets=markets,
+            )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--per-s", type=int, default=5_000)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--markets", type=int, default=100)
+    help_markets = "over how many markets, evenly: the more, the fewer trades in a message"
+    parser.add_argument("--markets", type=int, nargs="+", default=[20, 100], help=help_markets)
     arguments = parser.parse_args()
     main(arguments.per_s, arguments.seconds, arguments.markets)

@@ -28,7 +28,14 @@ _START_TIMEOUT_S: Final = 60
 _STOP_TIMEOUT_S: Final = 15
 _POLL_S: Final = 0.05
 _HERE: Final = Path(__file__).parent
-_JVM: Final = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
+# The second compiler would take a quarter of a core for minutes, and gain little here.
+_JVM: Final = (
+    "-Xms64m",
+    "-Xmx512m",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+)
 
 
 class _Node(msgspec.Struct, frozen=True, kw_only=True):

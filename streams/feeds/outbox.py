@@ -16,7 +16,7 @@ from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import DeadLetter, Gap, Heartbeat, Market, TradeBatch
 from chaintide.streams.topics import DEAD_LETTERS, TICKS, TRADES
 
-FLUSH_S: Final = 0.02
+FLUSH_S: Final = 0.01
 MAX_BATCH: Final = 500
 MAX_UNSENT: Final = 20_000
 Notice = Gap | Heartbeat | DeadLetter | PriceTick | Trending
@@ -52,7 +52,7 @@ class MemoryOutbox:
 
 @dataclass(slots=True)
 class KafkaOutbox:
-    """Writes trades per market at most 20 ms after they came, up to 500 to a message.
+    """Writes trades per market at most 10 ms after they came, up to 500 to a message.
 
     At 20,000 trades not yet acknowledged by the broker, ``put`` waits, which stops the feed from
     reading its socket. A write that Kafka refuses for good is raised by the next call: nothing is
@@ -70,7 +70,7 @@ class KafkaOutbox:
     _has_room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Flush what is pending every 20 ms, and everything when cancelled."""
+        """Flush what is pending every 10 ms, and everything when cancelled."""
         try:
             while True:
                 await self._has_pending.wait()
