@@ -11,8 +11,10 @@ from aiohttp.test_utils import TestServer
 from chains import RULES, Block, FakeChain
 
 from chaintide.streams.chain.blocks import RawLog
+from chaintide.streams.chain.pools import call_of
 from chaintide.streams.chain.receipts import RawReceipt, receipts_root
 
+USDC = "0x" + "c0" * 20
 FAULTS = (
     "429",
     "503",
@@ -139,6 +141,18 @@ class MockNode:
             if log.address in wanted["address"]
         ]
 
+    def _eth_call(self, asked: dict[str, str], at: Any) -> str:
+        """The AMM says that each of its pools trades the token of its id for USDC."""
+        if isinstance(at, dict) and self.takes("block is forgotten"):
+            raise LookupError("missing trie node")
+        answers = {
+            call_of("pools(bytes32)"): "0x" + "00" * 12 + asked["data"][10:50],
+            call_of("usdc()"): "0x" + "00" * 12 + USDC[2:],
+            call_of("decimals()"): hex_word(6 if asked["to"] == USDC else 18),
+            call_of("symbol()"): "0x" + b"USDC".ljust(32, b"\0").hex(),
+        }
+        return answers[asked["data"][:10]]
+
     def _head(self) -> Any:
         blocks = self.chain.blocks
         match self.takes("lagging node", "head goes back"):
@@ -180,6 +194,10 @@ class MockNode:
             case "duplicate index":
                 logs[2] = msgspec.structs.replace(logs[2], log_index=logs[1].log_index)
         return logs
+
+
+def hex_word(number: int) -> str:
+    return "0x" + number.to_bytes(32).hex()
 
 
 def answer(call: dict[str, Any], **outcome: Any) -> web.Response:

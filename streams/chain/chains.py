@@ -138,15 +138,21 @@ class Following:
             await asyncio.sleep(backoff.next_s(random.random))
 
     async def _run_once(self) -> None:
-        async with self.feed() as (feed, takeover), asyncio.TaskGroup() as tasks:
-            waking = None
-            if self.config.ws:
-                waking = tasks.create_task(wake_on_heads(self.config.ws, feed.wake, random.random))
-            try:
-                await feed.run(takeover)
-            finally:
-                if waking is not None:
-                    waking.cancel()
+        async with self.feed() as (feed, takeover), self._waking(feed):
+            await feed.run(takeover)
+
+    @asynccontextmanager
+    async def _waking(self, feed: ChainFeed) -> AsyncIterator[None]:
+        """Let new heads wake ``feed`` for this block, if there is a WebSocket."""
+        if not self.config.ws:
+            yield
+            return
+        waking = asyncio.create_task(wake_on_heads(self.config.ws, feed.wake, random.random))
+        try:
+            yield
+        finally:
+            waking.cancel()
+            await asyncio.gather(waking, return_exceptions=True)
 
     async def _until_released(self) -> None:
         async with self.feed() as (feed, _):
@@ -164,11 +170,16 @@ async def follow_chains(configs: Sequence[ChainConfig], around: Surroundings) ->
         raise ConfigError("no chain to follow")
     chains = [Following(config, around) for config in configs]
     statuses: Mapping[str, FeedStatus] = {each.config.key: each.status for each in chains}
-    producer = AIOKafkaProducer(**around.kafka.client_options(), linger_ms=0)
-    async with producer, asyncio.TaskGroup() as tasks:
-        tasks.create_task(FeedReporting(producer, statuses, around.now_ms).run())
-        for chain in chains:
-            tasks.create_task(_until_halted(chain, producer))
+    try:
+        async with (
+            AIOKafkaProducer(**around.kafka.client_options()) as producer,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(FeedReporting(producer, statuses, around.now_ms).run())
+            for chain in chains:
+                tasks.create_task(_until_halted(chain, producer))
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
 
 
 async def _until_halted(chain: Following, producer: AIOKafkaProducer) -> None:
