@@ -1,0 +1,206 @@
+"""One interval and horizon: predictions out, labels in, and how good all of it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chaintide.agents.learning.contest import Contest
+from chaintide.agents.learning.drift import DriftLogic
+from chaintide.agents.learning.evidence import Evidence
+from chaintide.agents.learning.experts import Lesson, PooledExpert, logit
+from chaintide.agents.learning.features import Seen
+from chaintide.agents.learning.forecaster import Common, Forecaster
+from chaintide.agents.learning.mixture import BaseRates, Mixed, Outcome
+from chaintide.agents.learning.pending import Due, Entries, PendingLogic
+from chaintide.agents.learning.quantiles import LARGEST, QuantileLogic
+from chaintide.agents.learning.rules import BASE, Rules
+from chaintide.agents.learning.scores import Graded, Scores
+from chaintide.agents.learning.table import Flags, Floats, Ints, Rows, Table, rows_until
+
+_INTERVALS = ((2, 4), (1, 5), (0, 6))  # of the quantiles: 50, 80 and 90 %
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Predictions, one a place; ``quantiles`` are log returns."""
+
+    rows: Ints
+    candles: Ints
+    p_up: Floats
+    p_flat: Floats
+    p_base: Floats
+    confidence: Floats
+    evidence: Floats
+    labels: Ints
+    quantiles: Floats
+    log_price: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Labels, one a place, with the scores of what was said ``horizon`` candles before."""
+
+    rows: Ints
+    candles: Ints
+    flat: Flags
+    graded: Graded
+    drifted: Ints
+    promoted: Ints
+
+
+class HorizonLogic:
+    """Learns and predicts what happens ``horizon`` candles ahead, for all markets."""
+
+    def __init__(self, rules: Rules, horizon: int) -> None:
+        self.rules = rules
+        self.horizon = horizon
+        self.rates = BaseRates(rules, horizon)
+        self.pooled = PooledExpert(rules, horizon)
+        self.champion = Forecaster(rules, horizon)
+        self.contest = Contest(rules, horizon)
+        self.quantiles = QuantileLogic(rules)
+        self.pending = PendingLogic(rules, horizon)
+        self.scores = Scores()
+        self.evidence = Evidence(rules, horizon)
+        self.drift = DriftLogic(rules)
+
+    # ------------------------------------------------------------------ events
+
+    def on_closed(self, rows: Ints, candles: Ints, seen: Seen) -> tuple[list[Settled], Issued]:
+        """Learn from the labels that ``candles`` bring, then say what comes next."""
+        settled = [self._settle(due, candles, seen) for due in self.pending.due(rows, candles)]
+        return settled, self._issue(rows, candles, seen)
+
+    def peek(self, rows: Ints, candles: Ints, seen: Seen) -> Issued:
+        """Return what would be predicted from ``seen``; nothing changes."""
+        chosen = rows_until(self.scores.table.rows, rows)
+        said = self.champion.say(seen.features, self._common(seen.features, chosen), chosen)
+        return self._issued(rows, candles, seen, said)
+
+    def on_corrected(self, row: int, candle: int, log_price: float) -> int:
+        """Score again what ``candle`` had given a label, and return how many labels changed.
+
+        Nothing is learned a second time.
+        """
+        due = self.pending.labelled_by(row, candle)
+        if not len(due.rows):
+            return 0
+        entries = self.pending.entries(due)
+        old, new = entries.single("outcome"), log_price - entries.single("log_price")
+        self.scores.add(due.rows, _graded(entries, old), old == 0, -1)
+        self.scores.add(due.rows, _graded(entries, new), new == 0)
+        self.pending.amend(due, new)
+        return len(due.rows)
+
+    def tables(self) -> dict[str, Table]:
+        """Return every table of numbers, by name."""
+        champion = {f"champion.{name}": table for name, table in self.champion.tables().items()}
+        return (
+            champion
+            | self.contest.tables()
+            | {
+                "rates": self.rates.table,
+                "pooled": self.pooled.table,
+                "quantiles": self.quantiles.table,
+                "pending": self.pending.table,
+                "scores": self.scores.table,
+                "evidence": self.evidence.table,
+                "drift": self.drift.table,
+            }
+        )
+
+    # ---------------------------------------------------------------- learning
+
+    def _settle(self, due: Due, candles: Ints, seen: Seen) -> Settled:
+        entries = self.pending.entries(due)
+        outcomes = seen.log_price[due.places] - entries.single("log_price")
+        self.pending.resolve(due, candles[due.places], outcomes)
+        chosen = rows_until(self.scores.table.rows, due.rows)
+        flat, graded = outcomes == 0, _graded(entries, outcomes)
+        experts = entries.experts
+        lesson = Lesson(chosen, entries.features, logit(experts[:, BASE]), graded.rose, ~flat)
+        outcome = Outcome(chosen, experts, entries.single("shift"), graded.rose, flat)
+        worse = self.champion.mixture.worse(outcome)
+        self.champion.learn(lesson, outcome)
+        self.pooled.learn(lesson)
+        self.rates.learn(outcome)
+        returns = np.clip(outcomes / entries.single("spread"), -LARGEST, LARGEST)
+        self.quantiles.learn(chosen, returns)
+        self.scores.add(chosen, graded, flat)
+        self._score_gap(due, graded.rose)
+        gains = graded.brier_base - graded.brier
+        self.evidence.learn(chosen, due.candles, entries.single("bet"), gains)
+        promoted = self.contest.learn(due, lesson, outcome, graded, self.champion)
+        return Settled(due.rows, due.candles, flat, graded, self._watch(due, worse), promoted)
+
+    def _score_gap(self, due: Due, rose: Floats) -> None:
+        """Score the predictions of one candle earlier by the same labels."""
+        p_up, p_base, found = self.pending.before(due)
+        chosen = rows_until(self.scores.table.rows, due.rows[found])
+        self.scores.add_gap(chosen, rose[found], p_up, p_base)
+
+    def _watch(self, due: Due, worse: Floats) -> Ints:
+        """Return the rows that drift; labels that overlap others are left out."""
+        apart = due.candles % self.horizon == 0
+        drifted = self.drift.learn(due.rows[apart], worse[apart])
+        if len(drifted):
+            self.champion.own.renew(drifted)
+            self.quantiles.widen(drifted)
+            self.contest.begin(drifted)
+        return drifted
+
+    # -------------------------------------------------------------- predicting
+
+    def _issue(self, rows: Ints, candles: Ints, seen: Seen) -> Issued:
+        chosen = rows_until(self.scores.table.rows, rows)
+        common = self._common(seen.features, chosen)
+        said = self.champion.say(seen.features, common, chosen)
+        issued = self._issued(rows, candles, seen, said)
+        spread = seen.sigma * np.sqrt(float(self.horizon))
+        entries = Entries.of(
+            seen.features,
+            said.experts,
+            self.quantiles.of(chosen),
+            shift=said.shift,
+            p_up=issued.p_up,
+            p_base=issued.p_base,
+            flat=said.flat,
+            spread=spread,
+            log_price=seen.log_price,
+            bet=self.evidence.bets(issued.p_up, issued.p_base, chosen),
+        )
+        self.pending.issue(rows, candles, entries)
+        self.contest.issue(rows, candles, seen.features, common, said)
+        return issued
+
+    def _common(self, features: Floats, chosen: Rows) -> Common:
+        return Common(self.rates.up(chosen), self.rates.flat(chosen), self.pooled.shifts(features))
+
+    def _issued(self, rows: Ints, candles: Ints, seen: Seen, said: Mixed) -> Issued:
+        chosen = rows_until(self.scores.table.rows, rows)
+        labels = self.scores.labels(chosen)
+        learned = np.minimum(1.0, labels / self.rules.full_confidence)
+        fresh = 1.0 / (1.0 + seen.quiet)
+        spread = seen.sigma * np.sqrt(float(self.horizon))
+        return Issued(
+            rows=rows,
+            candles=candles,
+            p_up=said.p_up,
+            p_flat=said.flat,
+            p_base=said.p_base,
+            confidence=(1.0 - self.champion.mixture.base_weight(chosen)) * learned * fresh,
+            evidence=self.evidence.value(chosen),
+            labels=labels.astype(np.int64),
+            quantiles=self.quantiles.of(chosen) * spread[:, None],
+            log_price=seen.log_price,
+        )
+
+
+def _graded(entries: Entries, outcomes: Floats) -> Graded:
+    returns = outcomes / entries.single("spread")
+    quantiles = entries.quantiles
+    covered = np.empty((len(entries), len(_INTERVALS)), dtype=np.bool_)
+    for place, (low, high) in enumerate(_INTERVALS):
+        covered[:, place] = (quantiles[:, low] <= returns) & (returns <= quantiles[:, high])
+    rose = (outcomes > 0).astype(np.float64)
+    return Graded(rose, entries.single("p_up"), entries.single("p_base"), covered)

@@ -1,0 +1,180 @@
+"""The learner of one interval: closed candles in, predictions and scores out.
+
+It holds all markets of a partition and all horizons. Fed with the same candles in the same
+order it says the same, however they are grouped into calls. No clock, no I/O.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chaintide.agents.learning.bars import Bars, repaired, usable
+from chaintide.agents.learning.features import FeatureLogic
+from chaintide.agents.learning.horizon import HorizonLogic, Issued, Settled
+from chaintide.agents.learning.pending import Counts
+from chaintide.agents.learning.rules import Rules
+from chaintide.agents.learning.table import Column, Ints, Table, rows_until
+from chaintide.streams.intervals import ORIGIN_MS, WIDTH_MS, Interval
+from chaintide.streams.records import Market
+
+DEFAULT_HORIZONS = (1, 5, 15)
+MAX_HORIZON = 48
+_LONG_AGO = -(2**62)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What closed candles of different markets led to, at one horizon."""
+
+    horizon: int
+    settled: list[Settled]
+    issued: Issued
+
+
+class Learner:
+    """Predictions of every market at one interval, one step for each closed candle."""
+
+    def __init__(
+        self,
+        interval: Interval,
+        horizons: Sequence[int] = DEFAULT_HORIZONS,
+        rules: Rules | None = None,
+    ) -> None:
+        self.interval = interval
+        self.width_ms = WIDTH_MS[interval]
+        self.rules = rules or Rules()
+        self.markets: list[Market] = []
+        self.features = FeatureLogic(self.width_ms)
+        self.horizons = {horizon: HorizonLogic(self.rules, horizon) for horizon in horizons}
+        self.table = Table({}, {"last": Column(_LONG_AGO), "heard": Column(), "refused": Column()})
+        self._rows: dict[Market, int] = {}
+
+    def row(self, market: Market) -> int:
+        """Return the row of ``market``, a new one if it is not known yet."""
+        row = self._rows.get(market)
+        if row is None:
+            row = self._rows[market] = len(self.markets)
+            self.markets.append(market)
+            for table in self.tables().values():
+                table.grow(row + 1)
+        return row
+
+    def rows(self, markets: Sequence[Market]) -> Ints:
+        """Return the rows of ``markets``."""
+        return np.array([self.row(market) for market in markets], dtype=np.int64)
+
+    # ------------------------------------------------------------------ events
+
+    def on_closed(self, bars: Bars) -> list[Tick]:
+        """Learn from closed candles, predict, and return both.
+
+        Candles that are not newer than the last of their market, or that have no price, change
+        nothing but ``refused``.
+        """
+        ticks: list[Tick] = []
+        for wave in self._waves(bars):
+            candles = self._candles(wave.open_time_ms)
+            chosen = rows_until(len(self.markets), wave.rows)
+            seen = self.features.on_closed(wave, chosen)
+            for horizon, logic in self.horizons.items():
+                settled, issued = logic.on_closed(wave.rows, candles, seen)
+                ticks.append(Tick(horizon, settled, issued))
+        return ticks
+
+    def on_open(self, bars: Bars) -> list[Tick]:
+        """Return what would be predicted if these candles, each market's newest, closed now."""
+        last = self.table.ints["last"]
+        good = usable(bars) & (self._candles(bars.open_time_ms) > last[bars.rows])
+        bars = repaired(bars.at(good))
+        if not len(bars):
+            return []
+        seen = self.features.peek(bars, rows_until(len(self.markets), bars.rows))
+        candles = self._candles(bars.open_time_ms)
+        return [
+            Tick(horizon, [], logic.peek(bars.rows, candles, seen))
+            for horizon, logic in self.horizons.items()
+        ]
+
+    def on_corrected(self, bars: Bars) -> int:
+        """Score again what corrected candles had given a label; return how many labels changed."""
+        amended = 0
+        candles = self._candles(bars.open_time_ms)
+        for place in np.flatnonzero(usable(bars)):
+            row, candle = int(bars.rows[place]), int(candles[place])
+            log_price = float(np.log(bars.price[place]))
+            ago = int(self.table.ints["last"][row]) - candle
+            self.features.correct(row, ago, log_price)
+            for logic in self.horizons.values():
+                amended += logic.on_corrected(row, candle, log_price)
+        return amended
+
+    def on_watermark(self, rows: Ints, watermark_ms: int) -> None:
+        """Give up what has been due for too long in markets that no candle comes from."""
+        candle = (watermark_ms - ORIGIN_MS[self.interval]) // self.width_ms - 1
+        for logic in self.horizons.values():
+            logic.pending.expire(rows, candle)
+
+    # ------------------------------------------------------------------- facts
+
+    def counts(self) -> dict[int, Counts]:
+        """Return what became of predictions, by horizon."""
+        return {horizon: logic.pending.counts() for horizon, logic in self.horizons.items()}
+
+    def tables(self) -> dict[str, Table]:
+        """Return every table of numbers, by name."""
+        tables = {"markets": self.table, "features": self.features.table}
+        for horizon, logic in self.horizons.items():
+            tables |= {f"{horizon}.{name}": table for name, table in logic.tables().items()}
+        return tables
+
+    # ------------------------------------------------------------------- waves
+
+    def _candles(self, open_time_ms: Ints) -> Ints:
+        """Return the numbers of candles, one more for each width."""
+        return (open_time_ms - ORIGIN_MS[self.interval]) // self.width_ms
+
+    def _waves(self, bars: Bars) -> Iterator[Bars]:
+        """Yield runs of candles of different markets, ending a round where a market comes again."""
+        ints = self.table.ints
+        while len(bars):
+            fresh = usable(bars) & (self._candles(bars.open_time_ms) > ints["last"][bars.rows])
+            stop = _first_repeat(bars.rows)
+            wave, bars = bars.at(slice(0, stop)), bars.at(slice(stop, None))
+            fresh = fresh[:stop]
+            if not fresh.all():
+                np.add.at(ints["refused"], wave.rows[~fresh], 1)
+                wave = wave.at(fresh)
+            yield from self._rounds(repaired(wave))
+
+    def _rounds(self, wave: Bars) -> Iterator[Bars]:
+        ints = self.table.ints
+        while len(wave):
+            heard = ints["heard"][wave.rows] > 0
+            if heard[0]:
+                self._end_round()
+                heard[:] = False
+            stop = int(np.argmax(heard)) if heard.any() else len(wave)
+            part, wave = wave.at(slice(0, stop)), wave.at(slice(stop, None))
+            ints["heard"][part.rows] = 1
+            ints["last"][part.rows] = self._candles(part.open_time_ms)
+            yield part
+
+    def _end_round(self) -> None:
+        self.table.ints["heard"][:] = 0
+        for logic in self.horizons.values():
+            logic.pooled.end_round()
+
+
+def _first_repeat(rows: Ints) -> int:
+    """Return how many of ``rows`` come before the first that came already.
+
+    >>> _first_repeat(np.array([3, 1, 3])), _first_repeat(np.array([3, 1]))
+    (2, 2)
+    """
+    _, first = np.unique(rows, return_index=True)
+    if len(first) == len(rows):
+        return len(rows)
+    is_first = np.zeros(len(rows), dtype=np.bool_)
+    is_first[first] = True
+    return int(np.argmin(is_first))

@@ -1,0 +1,201 @@
+"""Predictions that wait for their labels, and for a while those that have them.
+
+Of every prediction exactly one of these holds: it is pending, resolved, or void. Amended ones
+are resolved ones whose label was corrected.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from chaintide.agents.learning.rules import EXPERTS, FEATURES, QUANTILES, Rules
+from chaintide.agents.learning.table import Column, Floats, Ints, Table
+
+PENDING: Final = 1
+RESOLVED: Final = 2
+VOID: Final = 3
+_LONG_AGO: Final = -(2**62)
+_FEATURES: Final = slice(0, len(FEATURES))
+_EXPERTS: Final = slice(_FEATURES.stop, _FEATURES.stop + len(EXPERTS))
+_QUANTILES: Final = slice(_EXPERTS.stop, _EXPERTS.stop + len(QUANTILES))
+_SINGLE: Final = ("shift", "p_up", "p_base", "flat", "spread", "log_price", "bet", "outcome")
+_PLACES: Final = {name: _QUANTILES.stop + place for place, name in enumerate(_SINGLE)}
+_WIDTH: Final = _QUANTILES.stop + len(_SINGLE)
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of predictions: ``issued`` is ``resolved`` + ``pending`` + ``void``."""
+
+    issued: int
+    resolved: int
+    pending: int
+    void: int
+    amended: int
+
+
+class Entries:
+    """Everything that is kept of predictions, one a place, in one block of numbers."""
+
+    def __init__(self, block: Floats) -> None:
+        self.block = block
+
+    @classmethod
+    def of(
+        cls, features: Floats, experts: Floats, quantiles: Floats, **single: Floats
+    ) -> "Entries":
+        """Return entries made of their parts."""
+        block = np.zeros((len(features), _WIDTH))
+        block[:, _FEATURES], block[:, _EXPERTS], block[:, _QUANTILES] = features, experts, quantiles
+        for name, column in single.items():
+            block[:, _PLACES[name]] = column
+        return cls(block)
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    @property
+    def features(self) -> Floats:
+        """Return the features at issue."""
+        return np.ascontiguousarray(self.block[:, _FEATURES])
+
+    @property
+    def experts(self) -> Floats:
+        """Return what every expert said."""
+        return np.ascontiguousarray(self.block[:, _EXPERTS])
+
+    @property
+    def quantiles(self) -> Floats:
+        """Return the quantiles of the return, in units of ``spread``."""
+        return np.ascontiguousarray(self.block[:, _QUANTILES])
+
+    def single(self, name: str) -> Floats:
+        """Return one number of each entry."""
+        return np.ascontiguousarray(self.block[:, _PLACES[name]])
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Predictions whose label may be known: ``places`` of the tick, rows, and where they are kept.
+
+    ``candles`` are those at whose close they were made.
+    """
+
+    places: Ints
+    rows: Ints
+    slots: Ints
+    candles: Ints
+
+
+class PendingLogic:
+    """A ring of predictions for each market; a prediction is kept at its candle's number."""
+
+    def __init__(self, rules: Rules, horizon: int) -> None:
+        self.rules = rules
+        self.horizon = horizon
+        self.size = horizon + rules.tolerance_bars + rules.settled_bars + 2
+        ring = (self.size,)
+        self.table = Table(
+            {"entries": Column(shape=(self.size, _WIDTH))},
+            {
+                "candle": Column(_LONG_AGO, ring),
+                "label_candle": Column(_LONG_AGO, ring),
+                "state": Column(shape=ring),
+                "last": Column(_LONG_AGO),
+                "issued": Column(),
+                "resolved": Column(),
+                "void": Column(),
+                "amended": Column(),
+            },
+        )
+
+    def issue(self, rows: Ints, candles: Ints, entries: Entries) -> None:
+        """Keep predictions made when ``candles`` closed."""
+        ints, slots = self.table.ints, self._slots(rows, candles)
+        states = ints["state"].reshape(-1)
+        ints["void"][rows] += states[slots] == PENDING
+        self._entries()[slots] = entries.block
+        ints["candle"].reshape(-1)[slots] = candles
+        ints["label_candle"].reshape(-1)[slots] = _LONG_AGO
+        states[slots] = PENDING
+        ints["last"][rows] = candles
+        ints["issued"][rows] += 1
+
+    def due(self, rows: Ints, candles: Ints) -> Iterator[Due]:
+        """Yield what is due when ``candles`` close, oldest first; what is too late becomes void."""
+        ints = self.table.ints
+        jumps = candles - ints["last"][rows]
+        most = 1
+        if (jumps > 1).any():
+            self._void_before(rows, candles - self.rules.tolerance_bars)
+            most = min(int(jumps.max()), self.rules.tolerance_bars + 1)
+        for late in range(most - 1, -1, -1):
+            issued = candles - late - self.horizon
+            slots = self._slots(rows, issued)
+            waits = ints["candle"].reshape(-1)[slots] == issued
+            waits &= ints["state"].reshape(-1)[slots] == PENDING
+            places = np.flatnonzero(waits)
+            if len(places):
+                yield Due(places, rows[places], slots[places], issued[places])
+
+    def entries(self, due: Due) -> Entries:
+        """Return what was kept of predictions."""
+        return Entries(self._entries().take(due.slots, axis=0))
+
+    def before(self, due: Due) -> tuple[Floats, Floats, Ints]:
+        """Return up and base probabilities of one candle before those due, and of which."""
+        slots = self._slots(due.rows, due.candles - 1)
+        found = np.flatnonzero(self.table.ints["candle"].reshape(-1)[slots] == due.candles - 1)
+        flat, starts = self.table.floats["entries"].reshape(-1), slots[found] * _WIDTH
+        return flat.take(starts + _PLACES["p_up"]), flat.take(starts + _PLACES["p_base"]), found
+
+    def resolve(self, due: Due, candles: Ints, outcomes: Floats) -> None:
+        """Give predictions their labels, seen when ``candles`` closed."""
+        ints = self.table.ints
+        ints["state"].reshape(-1)[due.slots] = RESOLVED
+        ints["label_candle"].reshape(-1)[due.slots] = candles
+        self._entries()[due.slots, _PLACES["outcome"]] = outcomes
+        ints["resolved"][due.rows] += 1
+
+    def expire(self, rows: Ints, candle: int) -> None:
+        """Make void what ``rows`` have pending for too long when ``candle`` has closed."""
+        self._void_before(rows, np.full(len(rows), candle - self.rules.tolerance_bars))
+
+    def labelled_by(self, row: int, candle: int) -> Due:
+        """Return the resolved predictions of a market that got their label from ``candle``."""
+        ints = self.table.ints
+        found = (ints["label_candle"][row] == candle) & (ints["state"][row] == RESOLVED)
+        places = np.flatnonzero(found)
+        rows = np.full(len(places), row)
+        return Due(places, rows, row * self.size + places, ints["candle"][row, places])
+
+    def amend(self, due: Due, outcomes: Floats) -> None:
+        """Replace labels."""
+        self._entries()[due.slots, _PLACES["outcome"]] = outcomes
+        self.table.ints["amended"][due.rows] += 1
+
+    def counts(self) -> Counts:
+        """Return how many predictions there were, and what became of them."""
+        ints = {name: column[: self.table.rows] for name, column in self.table.ints.items()}
+        return Counts(
+            issued=int(ints["issued"].sum()),
+            resolved=int(ints["resolved"].sum()),
+            pending=int((ints["state"] == PENDING).sum()),
+            void=int(ints["void"].sum()),
+            amended=int(ints["amended"].sum()),
+        )
+
+    def _entries(self) -> Floats:
+        return self.table.floats["entries"].reshape(-1, _WIDTH)
+
+    def _slots(self, rows: Ints, candles: Ints) -> Ints:
+        return rows * self.size + candles % self.size
+
+    def _void_before(self, rows: Ints, least_due: Ints) -> None:
+        ints = self.table.ints
+        states = ints["state"][rows]
+        gone = (states == PENDING) & (ints["candle"][rows] + self.horizon < least_due[:, None])
+        ints["state"][rows] = np.where(gone, VOID, states)
+        ints["void"][rows] += gone.sum(axis=1)
