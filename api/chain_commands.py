@@ -1,4 +1,4 @@
-"""The commands of ``chaintide chain``."""
+"""The commands of ``chaintide chain``, which import what they need, as all commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from chaintide.api import chains
 from chaintide.api.terminal import err, out, run_until_told, settings_at
 
 
@@ -30,6 +29,8 @@ def commands(now_ms: Callable[[], int]) -> typer.Typer:
         ] = None,
     ) -> None:
         """Write what is missing of the history of a contract; its chain waits meanwhile."""
+        from chaintide.api import chains
+
         wanted = chains.History(address=address, chain=chain, first=from_block, last=to_block)
         settings = settings_at(data_dir)
         written = run_until_told(chains.sync(settings, wanted, err, now_ms))
@@ -48,8 +49,7 @@ def commands(now_ms: Callable[[], int]) -> typer.Typer:
         port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1; 0: any.")] = 0,
     ) -> None:
         """Open a local chain with our contracts, and people who trade, vote and farm."""
-        # Nobody else needs the contracts.
-        from chaintide.api.localchain import LocalChain  # noqa: PLC0415
+        from chaintide.api.localchain import LocalChain
 
         chain = LocalChain(
             file=file,

@@ -1,4 +1,8 @@
-"""The command line: the outermost shell, where the clock is read."""
+"""The command line: the outermost shell, where the clock is read.
+
+What only one command needs is imported there: with `up` every role is a process that starts, and
+none of them should wait for the libraries of the others.
+"""
 
 import asyncio
 import signal
@@ -10,17 +14,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chaintide.api import chain_commands, chains, listing, machine, roles
-from chaintide.api import doctor as examination
-from chaintide.api.rest.queries import time_ms
+from chaintide.api import chain_commands, listing, roles
 from chaintide.api.settings import Settings
 from chaintide.api.terminal import err, out, run_until_told, settings_at
-from chaintide.sinks.runner import run_sink
-from chaintide.streams.feeds.ingest import ingest as run_feeds
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Market
-from chaintide.streams.simulator import server
-from chaintide.streams.simulator.exchange import Settings as ExchangeSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,6 +67,8 @@ def up(
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
 ) -> None:
     """Run everything on this machine and show the markets."""
+    from chaintide.api import machine
+
     settings = settings_at(data_dir)
     if demo and data_dir is None:  # simulated trades are kept apart from real ones
         settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
@@ -87,14 +87,18 @@ def ingest(
     """Read the configured venues into Kafka, or with --chain the chains."""
     settings = settings_at(data_dir)
     if chain:
+        from chaintide.api import chains
+
         run_until_told(chains.follow(settings, chain, now_ms))
         return
+    from chaintide.api import venues
+    from chaintide.streams.feeds.ingest import ingest as run_feeds
 
     async def run() -> None:
         async with roles.kafka(settings) as (kafka, _):
             await run_feeds(
                 kafka.client_options(),
-                roles.feed_configs(settings),
+                venues.configs(settings),
                 partitions=settings.partitions,
                 now_ms=now_ms,
                 statuses={},
@@ -117,6 +121,8 @@ def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
 @app.command()
 def sink(*, data_dir: DataDir = None, instance: Instance = "s1") -> None:
     """Store candles in InfluxDB or SQLite."""
+    from chaintide.sinks.runner import run_sink
+
     settings = settings_at(data_dir)
 
     async def run() -> None:
@@ -143,10 +149,9 @@ def serve(
     port: Annotated[int, typer.Option(help="Where to listen; 0: any.")] = 8321,
 ) -> None:
     """Serve the page, REST and WebSocket: candles, trades, tickers, health."""
-    settings = settings_at(data_dir)
-    # A second that no other role has to wait for.
-    from chaintide.api import server as serving  # noqa: PLC0415
+    from chaintide.api import server as serving
 
+    settings = settings_at(data_dir)
     listening = _listening(settings, port, "http://{}:{}")
     run_until_told(serving.serve(settings, listening, now_ms, steady_ms=steady_ms))
 
@@ -158,9 +163,9 @@ def gateway(
     port: Annotated[int, typer.Option(help="Where to listen, several together; 0: any.")] = 8322,
 ) -> None:
     """Serve WebSocket clients alone, ten thousand and more."""
-    settings = settings_at(data_dir)
-    from chaintide.api import gateway as gate  # noqa: PLC0415  as above
+    from chaintide.api import gateway as gate
 
+    settings = settings_at(data_dir)
     listening = _listening(settings, port, "ws://{}:{}/ws/v1")
     run_until_told(gate.run_gateway(settings, listening, now_ms, steady_ms=steady_ms))
 
@@ -174,6 +179,8 @@ def simulate(
     port_file: Annotated[Path | None, typer.Option(help="Where to write the port.")] = None,
 ) -> None:
     """Open a local exchange that speaks Kraken's protocol, with a fault switchboard."""
+    from chaintide.streams.simulator import server
+    from chaintide.streams.simulator.exchange import Settings as ExchangeSettings
 
     def announce(number: int) -> None:
         out.print(f"http://127.0.0.1:{number}")
@@ -197,6 +204,8 @@ def replay(
     workers: Workers = 1,
 ) -> None:
     """Replay recorded trades (market,trade_id,time_us,price,size,side[,trader]) into the store."""
+    from chaintide.api import machine
+
     settings = settings_at(data_dir)
     result = run_until_told(
         machine.replay(settings, files, speed=speed, workers=workers, now_ms=now_ms)
@@ -248,6 +257,8 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
 @app.command()
 def doctor(*, data_dir: DataDir = None) -> None:
     """Say what is configured and reachable, and what to do about the rest."""
+    from chaintide.api import doctor as examination
+
     settings = settings_at(data_dir)
     table, is_fine = run_until_told(examination.table(settings))
     out.print(table)
@@ -262,14 +273,14 @@ def watch(
     url: Annotated[str, typer.Option(help="The WebSocket to listen to.")] = URL,
 ) -> None:
     """Show the newest candles of a market as they change."""
-    from chaintide.api import viewer  # noqa: PLC0415  only this command needs it
+    from chaintide.api import viewer
 
     run_until_told(viewer.watch(url, market, interval, out))
 
 
 def _listening(settings: Settings, port: int, address: str) -> roles.Listening:
     """Listen at ``port``; once it is known, print ``address`` and log as JSON from then on."""
-    from chaintide.api import logs  # noqa: PLC0415  a second that no other role has to wait for
+    from chaintide.api import logs
 
     def announce(number: int) -> None:
         logs.log_as_json(settings.log_level)
@@ -280,6 +291,8 @@ def _listening(settings: Settings, port: int, address: str) -> roles.Listening:
 
 def _time(text: str | None) -> int | None:
     """Return milliseconds from ISO 8601 (UTC unless it says otherwise) or a number."""
+    from chaintide.api.rest.queries import time_ms
+
     try:
         return None if text is None else time_ms(text)
     except ValueError as error:

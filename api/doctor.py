@@ -10,7 +10,7 @@ import aiohttp
 from aiokafka.errors import KafkaError
 from rich.table import Table
 
-from chaintide.api import roles
+from chaintide.api import roles, venues
 from chaintide.api.settings import Settings
 from chaintide.streams.admin import lag
 from chaintide.streams.errors import ChaintideError
@@ -58,7 +58,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("Kafka", "fault", str(error), advice)
     yield await _store(settings)
     try:
-        feeds = roles.feed_configs(settings)
+        feeds = venues.configs(settings)
         check(feeds)
     except ChaintideError as error:
         yield Finding("feeds", "fault", str(error), "change CHAINTIDE_MARKETS")

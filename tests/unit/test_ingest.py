@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from chaintide.api.roles import feed_configs
+from chaintide.api import venues
 from chaintide.api.settings import read_settings
 from chaintide.streams import codec
 from chaintide.streams.errors import ConfigError, FatalError
@@ -77,7 +77,7 @@ def test_a_setting_says_which_of_coinbases_feeds_is_read_under_the_same_market_n
     monkeypatch.setenv("CHAINTIDE_COINBASE_FEED", feed)
     monkeypatch.setenv("CHAINTIDE_COINBASE_REST_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("CHAINTIDE_MARKETS", "coinbase:BTC-USD,kraken:BTC-USD")
-    coinbase, kraken = feed_configs(read_settings())
+    coinbase, kraken = venues.configs(read_settings())
     check([coinbase, kraken])
     assert venue_of(coinbase).ws_url == url
     assert venue_of(coinbase).name == "coinbase"
