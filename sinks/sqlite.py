@@ -13,12 +13,13 @@ from msgspec import convert
 from msgspec.structs import astuple
 
 from chaintide.sinks.conflation import Version, conflate, version
+from chaintide.streams import codec
 from chaintide.streams.errors import ConfigError, FatalError, RetryableError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 FILE_NAME: Final = "chaintide.sqlite"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 BUSY_TIMEOUT_S: Final = 5.0
 READERS: Final = 4
 # What passes by itself: another writer, a full or missing disk.
@@ -31,49 +32,57 @@ PASSING: Final = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-# Columns have the names and the order of the fields of the records. Prices and sizes are
-# text, so that they come back as exactly as they came.
-SCHEMA: Final = """
+# A candle is kept as the JSON it is in its topic: to build that of 23 columns, or a candle of
+# them, would take most of the time of a read. ``candles`` shows the columns to people.
+_SHOWN: Final = ", ".join(
+    f"json_extract(record, '$.{name}') AS {name}" for name in Candle.__struct_fields__
+)
+RECORDS: Final = """
+CREATE TABLE records (
+    market TEXT NOT NULL, interval TEXT NOT NULL, open_time_ms INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (market, interval, open_time_ms)
+) STRICT, WITHOUT ROWID
+"""
+VIEW: Final = f"CREATE VIEW candles AS SELECT {_SHOWN} FROM records"  # noqa: S608  of our names
+SCHEMA: Final = (
+    RECORDS,
+    VIEW,
+    """
 CREATE TABLE markets (
     market TEXT PRIMARY KEY, generation INTEGER NOT NULL, input_offset INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE candles (
-    market TEXT NOT NULL, interval TEXT NOT NULL,
-    open_time_ms INTEGER NOT NULL, close_time_ms INTEGER NOT NULL,
-    open TEXT NOT NULL, high TEXT NOT NULL, low TEXT NOT NULL, close TEXT NOT NULL,
-    volume TEXT NOT NULL, quote_volume TEXT NOT NULL, vwap TEXT,
-    taker_buy_volume TEXT NOT NULL, trades INTEGER NOT NULL,
-    first_trade_id INTEGER, last_trade_id INTEGER,
-    status TEXT NOT NULL, revision INTEGER NOT NULL, complete INTEGER NOT NULL,
-    fill TEXT NOT NULL, updated_ms INTEGER NOT NULL, reason TEXT,
-    unique_traders INTEGER, has_more_traders INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (market, interval, open_time_ms)
-) STRICT, WITHOUT ROWID;
+) STRICT, WITHOUT ROWID
+""",
+    """
 CREATE TABLE gaps (
     market TEXT NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL,
     reason TEXT NOT NULL, filled INTEGER NOT NULL, v INTEGER NOT NULL,
     PRIMARY KEY (market, from_us)
-) STRICT, WITHOUT ROWID;
-"""
-# What makes a file of the version before one of this version; new columns are the last ones.
-UPGRADES: Final = {
-    1: {"reason": "TEXT"},
-    2: {"unique_traders": "INTEGER", "has_more_traders": "INTEGER NOT NULL DEFAULT 0"},
-}
-BEGIN: Final = "BEGIN IMMEDIATE"
-INSERT_CANDLE: Final = (
-    "INSERT OR REPLACE INTO candles"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+) STRICT, WITHOUT ROWID
+""",
 )
-INSERT_GAP: Final = "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_MARKET: Final = "INSERT OR REPLACE INTO markets VALUES (?, ?, ?)"
-# One row for many candles: every row takes the lock of the interpreter from whoever has it.
+# Up to version 3 candles had a column for each field, of which later ones had more.
+ADDED: Final = {
+    "reason": "TEXT",
+    "unique_traders": "INTEGER",
+    "has_more_traders": "INTEGER NOT NULL DEFAULT 0",
+}
 _FLAGS: Final = frozenset({"complete", "has_more_traders"})
 _FIELDS: Final = ", ".join(
     f"'{name}', json(iif({name}, 'true', 'false'))" if name in _FLAGS else f"'{name}', {name}"
     for name in Candle.__struct_fields__
 )
-AS_JSON: Final = f"json_group_array(json_object({_FIELDS}))"
+_JSON: Final = f"json_object({_FIELDS})"
+MOVE: Final = (
+    RECORDS,
+    f"INSERT INTO records SELECT market, interval, open_time_ms, {_JSON} FROM candles",  # noqa: S608
+    "DROP TABLE candles",
+    VIEW,
+)
+BEGIN: Final = "BEGIN IMMEDIATE"
+INSERT_CANDLE: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
+INSERT_GAP: Final = "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_MARKET: Final = "INSERT OR REPLACE INTO markets VALUES (?, ?, ?)"
 _candles: Final = msgspec.json.Decoder(list[Candle])
 _T = TypeVar("_T")
 
@@ -109,7 +118,7 @@ class SqliteStore:
         limit: int | None = None,
     ) -> list[Candle]:
         """Return the candles that open in ``[start_ms, end_ms)``, sorted by open time."""
-        chosen = "SELECT * FROM candles WHERE market = ? AND interval = ?"
+        chosen = "SELECT record FROM records WHERE market = ? AND interval = ?"
         parameters: list[str | int] = [market, interval]
         if start_ms is not None:
             chosen += " AND open_time_ms >= ?"
@@ -121,7 +130,8 @@ class SqliteStore:
         if limit is not None:
             chosen += " LIMIT ?"
             parameters.append(limit)
-        query = f"SELECT {AS_JSON} FROM ({chosen})"  # noqa: S608  nothing in it comes from outside
+        # One row for many candles: every row takes the lock of the interpreter from whoever has it.
+        query = f"SELECT group_concat(record) FROM ({chosen})"  # noqa: S608  nothing from outside
         return await _run(self._readers, lambda: self._candles(query, parameters))
 
     async def markets(self) -> list[Market]:
@@ -148,7 +158,8 @@ class SqliteStore:
     def _candles(self, query: str, parameters: list[str | int]) -> list[Candle]:
         with self._reader() as connection:
             [text] = connection.execute(query, parameters).fetchone()
-        return sorted(_candles.decode(text), key=lambda candle: candle.open_time_ms)
+        found = _candles.decode(f"[{text or ''}]")
+        return sorted(found, key=lambda candle: candle.open_time_ms)
 
     def _read(self, query: str, parameters: list[str | int], of: type[_T]) -> _T:
         with self._reader() as connection:
@@ -175,7 +186,7 @@ class SqliteStore:
             for batch in chosen:
                 self._connection.execute(INSERT_MARKET, (batch.market, *version(batch)))
             self._connection.executemany(
-                INSERT_CANDLE, (astuple(candle) for batch in chosen for candle in batch.candles)
+                INSERT_CANDLE, (_row(candle) for batch in chosen for candle in batch.candles)
             )
             self._connection.executemany(
                 INSERT_GAP, (astuple(gap) for batch in chosen for gap in batch.gaps)
@@ -187,6 +198,11 @@ class SqliteStore:
             (market, self._connection.execute(query, [market]).fetchone()) for market in markets
         )
         return {market: (row[0], row[1]) for market, row in found if row is not None}
+
+
+def _row(candle: Candle) -> tuple[str, str, int, str]:
+    record = codec.encode(candle).decode()
+    return candle.market, candle.interval, candle.open_time_ms, record
 
 
 async def _run(threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
@@ -206,32 +222,38 @@ def _open(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     # Kafka is told that a record is done once it is here, so it has to survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
-    with connection:
-        connection.execute(BEGIN)
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > SCHEMA_VERSION:
-            raise ConfigError(
-                f"{path} has schema {found}, this program knows up to {SCHEMA_VERSION}:"
-                " upgrade chaintide, or choose another data directory"
-            )
-        if found < SCHEMA_VERSION:
-            for statement in _changes(connection, found):
+    if _version(connection) < SCHEMA_VERSION:  # else no lock is needed, which others may hold
+        with connection:
+            connection.execute(BEGIN)
+            for statement in _changes(connection, _version(connection)):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    if (found := _version(connection)) > SCHEMA_VERSION:
+        raise ConfigError(
+            f"{path} has schema {found}, this program knows up to {SCHEMA_VERSION}:"
+            " upgrade chaintide, or choose another data directory"
+        )
     return connection
 
 
+def _version(connection: sqlite3.Connection) -> int:
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
 def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
+    now = f"PRAGMA user_version = {SCHEMA_VERSION}"
     if found == 0:
-        return SCHEMA.split(";")
+        return [*SCHEMA, now]
+    if found >= SCHEMA_VERSION:  # another process was here first
+        return []
     # Some files of version 1 have the column of version 2 already.
     columns = {row[1] for row in connection.execute("PRAGMA table_info(candles)")}
-    return [
+    added = [
         f"ALTER TABLE candles ADD COLUMN {name} {kind}"
-        for version in range(found, SCHEMA_VERSION)
-        for name, kind in UPGRADES[version].items()
+        for name, kind in ADDED.items()
         if name not in columns
     ]
+    return [*added, *MOVE, now]
 
 
 def _sorted_errors(work: Callable[[], _T]) -> _T:

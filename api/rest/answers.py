@@ -153,9 +153,9 @@ def etag(body: bytes) -> str:
     """Return the validator of ``body``; weak, as compression may change the bytes.
 
     >>> etag(b"{}")
-    'W/"99914b932bd37a50"'
+    'W/"bf21a9e8fbc5a384"'
     """
-    return f'W/"{hashlib.md5(body, usedforsecurity=False).hexdigest()[:16]}"'
+    return f'W/"{hashlib.sha1(body, usedforsecurity=False).hexdigest()[:16]}"'
 
 
 def has_etag(header: str, tag: str) -> bool:
