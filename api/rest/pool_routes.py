@@ -31,13 +31,17 @@ PoolName = Annotated[
     responses=ok(answers.PoolsPage, {"pools": [POOL], "next": None}) | errors(503),
 )
 async def pools(request: Request, query: Annotated[queries.PoolsQuery, Query()]) -> Response:
-    """Return a page of pools, sorted by the name of their market.
+    """Return a page of pools, sorted by the name of their market; with ``market`` that one, if any.
 
     Go on with ``next`` as ``after`` while it is not null.
     """
     shared = backend(request)
     _check_read(shared)
-    found = shared.view.pools.after(query.after, query.chain)
+    if query.market is None:
+        found = shared.view.pools.after(query.after, query.chain)
+    else:
+        one = shared.view.pools.view(Market(query.market))
+        found = [] if one is None else [one]
     page = [_entry(shared, view) for view in found[: query.limit]]
     is_more = len(found) > query.limit
     return json(answers.PoolsPage(page, page[-1].market if is_more else None))

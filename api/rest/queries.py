@@ -115,6 +115,7 @@ class GapsQuery(Query):
 class PoolsQuery(Query):
     """Which pools."""
 
+    market: MarketName | None = None
     chain: str | None = Field(
         default=None, min_length=1, max_length=40, description="The id of a chain: only its pools."
     )

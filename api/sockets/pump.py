@@ -141,8 +141,11 @@ class Pump(Generic[T]):
             self._wires[session].write(frame)
         if goodbye.sessions:
             await asyncio.sleep(GOODBYE_S)
-        for session in list(self._wires):
+        left = list(self._wires)
+        for session in left:
             self._carry_out(session, [SHUTDOWN])
+        if left:  # adapters may write in tasks of their own, and the server ends after this
+            await asyncio.sleep(REST_S)
 
     def _now_ms(self) -> int:
         now_ms = self._clocks.steady_ms()

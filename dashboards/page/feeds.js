@@ -6,9 +6,8 @@ const STALE_MS = 10_000;
 const SILENT_MS = 8_000;
 
 /** Return `{ state, text }` of one report; `state` is `good`, `weak` or `bad`. */
-export function health(report, nowMs) {
+export function health(report, nowMs, name = report.venue) {
   const ageMs = nowMs - report.time_ms;
-  const name = report.venue;
   const isBad = (text) => ({ state: "bad", text: `${name}: ${text}` });
   const isWeak = (text) => ({ state: "weak", text: `${name}: ${text}` });
   if (ageMs > STALE_MS) return isBad(`no word of this feed for ${span(ageMs)}`);
@@ -31,9 +30,10 @@ export class Feeds {
   #reports = new Map();
   #list;
   #now;
+  #nameOf;
 
-  constructor(list, now) {
-    [this.#list, this.#now] = [list, now];
+  constructor(list, now, nameOf) {
+    [this.#list, this.#now, this.#nameOf] = [list, now, nameOf];
   }
 
   onMessage(message) {
@@ -44,7 +44,9 @@ export class Feeds {
   }
 
   draw() {
-    const found = [...this.#reports.values()].map((report) => health(report, this.#now()));
+    const found = [...this.#reports.values()].map((report) =>
+      health(report, this.#now(), this.#nameOf(report.venue)),
+    );
     while (this.#list.children.length > found.length) this.#list.lastChild.remove();
     found.forEach(({ state, text }, n) => {
       const item = this.#list.children[n] ?? this.#list.appendChild(document.createElement("li"));

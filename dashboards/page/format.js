@@ -32,11 +32,10 @@ export function price(text, places) {
   return decimals ? `${grouped}.${decimals}` : grouped;
 }
 
-/** Return a decimal with `places` after its point, cut where it has more. */
+/** Return a decimal with `places` after its point, rounded if it has more. */
 export function brief(text, places) {
-  if (text === null || text === undefined) return "–";
-  const [whole, rest = ""] = text.split(".");
-  return price(rest.length > places ? `${whole}.${rest.slice(0, places)}` : text, places);
+  const rest = text?.split(".")[1] ?? "";
+  return price(rest.length > places ? Number(text).toFixed(places) : text, places);
 }
 
 /** Return a quantity in few characters: quantity("81225.5") is "81.23K". */

@@ -44,7 +44,7 @@ const outside = {
   clearTimeout: (timer) => clearTimeout(timer),
 };
 const stream = new Stream(`${location.origin.replace(/^http/, "ws")}/ws/v1`, onState, outside);
-const feeds = new Feeds(byId("feeds"), serverNow);
+const feeds = new Feeds(byId("feeds"), serverNow, (venue) => markets.venueName(venue));
 const tape = new Tape(byId("tape"));
 const pool = new Pool(byId("pool"));
 const markets = new Markets(byId("market-table"), byId("filter"), byId("market-note"), (market) =>
@@ -239,11 +239,12 @@ async function loadPool() {
   const { market } = chosen;
   if (!markets.entry(market)?.chain) return;
   try {
-    // A market's name has slashes and colons that are part of the path.
-    const held = await get(`/v1/pools/${encodeURI(market)}`);
-    if (market === chosen.market) pool.show(held);
+    const [held] = (await get("/v1/pools", { market })).pools;
+    if (market !== chosen.market) return;
+    if (held) pool.show(held);
+    else pool.clear();
   } catch {
-    if (market === chosen.market) pool.clear(); // no pool, or not now
+    // What was shown may still be so, and the next round asks again.
   }
 }
 

@@ -78,6 +78,12 @@ export class Markets {
     return this.#rows.get(market)?.figures;
   }
 
+  /** Return what people call a venue; chains have a number of their own. */
+  venueName(venue) {
+    const row = [...this.#rows.values()].find(({ entry }) => entry.chain === venue);
+    return row ? format.names(row.entry)[0] : venue;
+  }
+
   get names() {
     return [...this.#rows.keys()];
   }

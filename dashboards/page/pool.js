@@ -2,24 +2,21 @@
 
 import * as format from "./format.js";
 
-/** Return the figures of a pool as `[name, text]`, and `note` on how final they are. */
+/** Return the figures of a pool as `[name, text]`; the last says since when they are so. */
 export function figures(held) {
   const rows = [];
-  const add = (name, text) => text !== null && rows.push([name, text]);
-  const amount = (text, unit) => (text === null ? null : `${format.quantity(text)} ${unit}`);
-  add("Pool", amount(held.base_reserve, held.base));
-  add("and", amount(held.quote_reserve, held.quote));
-  if (held.kind === "concentrated") {
-    add("Pool price", held.price === null ? null : format.brief(held.price, format.places(held.price, 18)));
-    add("Liquidity at it", held.liquidity === null ? null : format.quantity(held.liquidity));
+  const amount = (text, unit) => `${format.quantity(text)} ${unit}`;
+  if (held.base_reserve !== null) {
+    const both = [amount(held.base_reserve, held.base), amount(held.quote_reserve, held.quote)];
+    rows.push(["Pool reserves", both.join(" + ")]);
   }
+  if (held.kind === "concentrated" && held.price !== null) {
+    rows.push(["Pool price", format.brief(held.price, format.places(held.price, 18))]);
+  }
+  if (held.liquidity !== null) rows.push(["Liquidity there", format.quantity(held.liquidity)]);
+  const block = `Since block ${held.number.toLocaleString("en")}`;
+  if (rows.length > 0) rows.push([block, held.is_final ? "final" : "not final"]);
   return rows;
-}
-
-/** Return in words after which block that is so. */
-export function note(held) {
-  const block = `after block ${held.number.toLocaleString("en")}`;
-  return held.is_final ? `${block}, final` : `${block}, which may still be replaced`;
 }
 
 /** The figures below the name of the market. */
@@ -44,7 +41,7 @@ export class Pool {
       item.appendChild(document.createElement("dd")).textContent = text;
       return item;
     });
-    this.#list.title = note(held);
+    this.#list.title = held.is_final ? "" : "The block may still be replaced.";
     this.#list.dataset.final = held.is_final;
     this.#list.hidden = items.length === 0;
     this.#list.replaceChildren(...items);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as format from "../../dashboards/page/format.js";
-import { figures, note } from "../../dashboards/page/pool.js";
+import { figures } from "../../dashboards/page/pool.js";
 
 const HELD = {
   base: "RUST", quote: "USDC", kind: "reserves", base_reserve: "1000000", quote_reserve: "900000.5",
@@ -32,16 +32,17 @@ test("prices of venues keep all their places, those of pools the ones that say s
 });
 
 test("a pool shows its reserves, and whether they may still change", () => {
-  assert.deepEqual(figures(HELD), [["Pool", "1M RUST"], ["and", "900K USDC"]]);
-  assert.equal(note(HELD), "after block 1,234, which may still be replaced");
-  assert.equal(note({ ...HELD, is_final: true }), "after block 1,234, final");
+  const reserves = ["Pool reserves", "1M RUST + 900K USDC"];
+  assert.deepEqual(figures(HELD), [reserves, ["Since block 1,234", "not final"]]);
+  assert.deepEqual(figures({ ...HELD, is_final: true })[1], ["Since block 1,234", "final"]);
 });
 
 test("concentrated liquidity shows its price, and nothing that nobody knows", () => {
   const held = { ...HELD, kind: "concentrated", base_reserve: null, quote_reserve: null };
   assert.deepEqual(figures({ ...held, liquidity: "12" }), [
     ["Pool price", "0.9000005"],
-    ["Liquidity at it", "12"],
+    ["Liquidity there", "12"],
+    ["Since block 1,234", "not final"],
   ]);
   assert.deepEqual(figures({ ...held, price: null, liquidity: null }), []);
 });

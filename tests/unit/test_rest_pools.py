@@ -129,6 +129,9 @@ async def test_pools_come_in_pages_sorted_by_market(api: Served):
     assert [row["market"] for row in first["pools"]] == ["5151:0x1", "5151:0x2"]
     rest = (await api.get("/v1/pools", chain="5151", limit=2, after=first["next"])).json()
     assert ([row["market"] for row in rest["pools"]], rest["next"]) == (["5151:0x3"], None)
+    for market, count in (("5151:0x2", 1), ("5151:0x9", 0)):
+        one = (await api.get("/v1/pools", market=market)).json()
+        assert ([row["market"] for row in one["pools"]], one["next"]) == ([market] * count, None)
     every = (await api.get("/v1/pools")).json()
     assert [row["market"] for row in every["pools"]] == sorted(names)
 
