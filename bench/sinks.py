@@ -11,38 +11,17 @@ import time
 from pathlib import Path
 
 import msgspec
+from rig.candles import FIRST
 
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.sinks.influx import InfluxConfig, InfluxStore
 from chaintide.sinks.sqlite import SqliteStore
-from chaintide.streams.records import Candle, CandleBatch, Market
+from chaintide.streams.records import CandleBatch, Market
 
 MARKETS = 100
 CANDLES_PER_BATCH = 7
 BATCHES_PER_WRITE = 500
 WRITES = 40
-FIRST = Candle(
-    market=Market("kraken:BTC-USDT"),
-    interval="1m",
-    open_time_ms=1_700_000_000_000 // 60_000 * 60_000,
-    close_time_ms=0,
-    open="64000.10",
-    high="64010.00",
-    low="63990.25",
-    close="64000.00",
-    volume="12.34567890",
-    quote_volume="790123.4567890123",
-    vwap="64000.123456789012",
-    taker_buy_volume="6.1",
-    trades=321,
-    first_trade_id=1_000_000,
-    last_trade_id=1_000_321,
-    status="closed",
-    revision=1,
-    complete=True,
-    fill="traded",
-    updated_ms=1_700_000_062_000,
-)
 
 
 def writes() -> list[list[CandleBatch]]:
