@@ -295,7 +295,9 @@ def test_the_link_past_the_chart_leads_to_the_markets_and_changes_nothing(trader
 @pytest.mark.usefixtures("closed_ms")
 def test_the_markets_can_be_sorted(trader: Trader):
     trader.open()
-    names = "[...document.querySelectorAll('#market-table tbody tr')].map((r) => r.dataset.market)"
+    rows = "[...document.querySelectorAll('#market-table tbody tr')]"
+    name = "(row) => ['small', 'b'].map((part) => row.querySelector(part).textContent).join(':')"
+    names = f"{rows}.map({name})"
     trader.until(f"{names}.length >= 9")
     trader.page.click("button[data-sort=market]")
     shown = trader.see(names)
