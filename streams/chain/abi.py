@@ -5,30 +5,28 @@ decodes. Both refuse what the Solidity ABI forbids, and a refusal is a value.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from eth_abi.abi import decode as decode_abi
 from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
-from chaintide.streams.chain.words import Plain, plain_of, reader_of
+from chaintide.streams.chain.words import Plain, compiled, plain_of, reader_of
 from chaintide.streams.errors import ConfigError
 
 _WORD: Final = 32
 _Read = Callable[[bytes], Plain]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A log as its event; integers wider than 48 bits are decimal strings."""
 
     event: str
     args: dict[str, Plain]
 
 
-@dataclass(frozen=True, slots=True)
-class Undecoded:
+class Undecoded(msgspec.Struct, frozen=True):
     """A log that no event of the ABI describes, and why."""
 
     note: str
@@ -52,6 +50,9 @@ class Event:
         self._is_static = len(self._words) == len(rest)
         self._types = [type_of(one) for one in rest]
         self._rest = rest
+        kinds = [one["type"] for one in inputs if one["indexed"]] + [one["type"] for one in rest]
+        names = [name for name, _ in (*self._indexed, *self._words)]
+        self._quick = compiled(names, kinds, self.topics - 1) if self._is_static else None
 
     def decode(self, topics: Sequence[str], data: str) -> dict[str, Plain]:
         """Return the arguments.
@@ -60,6 +61,11 @@ class Event:
             ValueError: If they are not what the event says.
             DecodingError: The same.
         """
+        if self._quick is not None and (found := self._quick(topics, data)) is not None:
+            return found
+        return self._decode(topics, data)
+
+    def _decode(self, topics: Sequence[str], data: str) -> dict[str, Plain]:
         args: dict[str, Plain] = {}
         for (name, read), topic in zip(self._indexed, topics[1:], strict=True):
             args[name] = read(_bytes(topic, _WORD))

@@ -23,7 +23,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     receipts_root: str = ""
 
 
-class RawLog(msgspec.Struct, frozen=True, rename="camel"):
+class RawLog(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One log exactly as a node tells it: numbers and bytes are hexadecimal."""
 
     address: str
@@ -78,15 +78,21 @@ def header_of(raw: Any) -> Header:  # noqa: ANN401  JSON
     return header
 
 
-def logs_of(raw: Any) -> list[RawLog]:  # noqa: ANN401
-    """Return the logs in a node's answer.
+_logs: msgspec.json.Decoder[list[RawLog] | None] = msgspec.json.Decoder(list[RawLog] | None)
+
+
+def logs_in(answer: bytes | msgspec.Raw) -> list[RawLog] | None:
+    """Return the logs in a node's answer, None if it says null.
+
+    >>> logs_in(b"[]"), logs_in(b"null")
+    ([], None)
 
     Raises:
         BadRecordError: If they are none.
     """
     try:
-        return msgspec.convert(raw, list[RawLog])
-    except msgspec.ValidationError as error:
+        return _logs.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecordError(f"not logs: {error}") from error
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chaintide.streams.chain.blocks import Header, RawLog, header_of, logs_of
+from chaintide.streams.chain.blocks import Header, RawLog, header_of, logs_in
 from chaintide.streams.chain.follower import ChainRules, Follower
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.receipts import receipts_of, receipts_root
+from chaintide.streams.chain.receipts import receipts_in, receipts_root
 from chaintide.streams.chain.rpc import Rpc, RpcError
 from chaintide.streams.chain.steps import Ask, HeaderAt, HeaderOf, LogsOf, Step
 from chaintide.streams.errors import BadRecordError
@@ -87,20 +87,19 @@ class Node:
     async def _logs(self, follower: Follower, ask: LogsOf, header: Header) -> list[Step]:
         if self._has_receipts and header.receipts_root:
             try:
-                raw = await self.rpc.call("eth_getBlockReceipts", header.hash)
+                raw = await self.rpc.read("eth_getBlockReceipts", header.hash)
             except RpcError:
                 self._has_receipts = False
             else:
-                if raw is None:
+                if (receipts := receipts_in(raw)) is None:
                     return follower.on_logs(ask, None)
-                receipts = receipts_of(raw)
                 logs = [log for receipt in receipts for log in receipt.logs]
                 return follower.on_logs(ask, logs, receipts_root(receipts))
         try:
-            raw = await self.rpc.call("eth_getLogs", {"blockHash": header.hash})
+            raw = await self.rpc.read("eth_getLogs", {"blockHash": header.hash})
         except RpcError:
             return follower.on_logs(ask, None)
-        return follower.on_logs(ask, None if raw is None else logs_of(raw))
+        return follower.on_logs(ask, logs_in(raw))
 
     async def call(self, to: str, data: str, block_hash: str | None) -> str:
         """Return what a contract answers after a block, None: after the newest one.
@@ -119,8 +118,8 @@ class Node:
             BadRecordError: If a block is missing.
         """
         wanted = {"fromBlock": hex(asked.first), "toBlock": hex(asked.last)}
-        raw = await self.rpc.call("eth_getLogs", {**wanted, "address": list(addresses)})
-        logs = sorted(logs_of(raw), key=_place)
+        raw = await self.rpc.read("eth_getLogs", {**wanted, "address": list(addresses)})
+        logs = sorted(logs_in(raw) or [], key=_place)
         numbers = sorted({int(log.block_number, 16) for log in logs} | {asked.last})
         found = await asyncio.gather(*[self.header_at(number) for number in numbers])
         headers = {header.number: header for header in found if header is not None}

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import msgspec
+
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.pools import Pools, Stranger
 from chaintide.streams.chain.records import (
@@ -26,8 +28,7 @@ from chaintide.streams.records import Final, Heartbeat, Market, TradeBatch, Undo
 from chaintide.streams.topics import ALIASES, BLOCKS, CHAIN, TRADES, Topic
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One record, and where it goes."""
 
     topic: Topic
@@ -37,7 +38,15 @@ class Outgoing:
 
 
 Plan = list[list[Outgoing]]
+
+
 _home_of = lru_cache(maxsize=65_536)(partition_of)  # hashing a key takes longer than decoding a log
+
+
+@lru_cache(maxsize=65_536)
+def _place_of(chain: str, stream: str, partitions: int) -> tuple[Market, int]:
+    key = Market(f"{chain}:{stream}")
+    return key, partition_of(key, partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +178,12 @@ class Publishing:
     ) -> Iterable[Outgoing]:
         self.logs += len(reading.records)
         for alias in aliases:
-            home = _home_of(alias.market, self.partitions)
+            home = partition_of(alias.market, self.partitions)
             yield Outgoing(ALIASES, alias.market, home, alias)
+        chain, partitions = self.chain, self.partitions
         for record in reading.records:
-            yield self._log(record)
+            key, home = _place_of(chain, record.stream, partitions)
+            yield Outgoing(CHAIN, key, home, record)
         yield from self._trades(reading.records, block)
 
     def _trades(self, records: Iterable[ChainLog], block: int | None) -> Iterable[Outgoing]:
@@ -186,10 +197,6 @@ class Publishing:
             home = _home_of(market, self.partitions)
             for batch in batches_of(market, swaps, block=block, epoch=self.epoch):
                 yield Outgoing(TRADES, market, home, batch)
-
-    def _log(self, record: ChainLog) -> Outgoing:
-        key = f"{self.chain}:{record.stream}"
-        return Outgoing(CHAIN, key, _home_of(Market(key), self.partitions), record)
 
     def _progress(self, end: Header) -> Iterable[Outgoing]:
         head = Head(

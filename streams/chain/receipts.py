@@ -1,7 +1,7 @@
 """The receipts of a block and the hash its header has of them: no log can be missing or changed."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 from eth_hash.auto import keccak
@@ -12,7 +12,7 @@ from chaintide.streams.errors import BadRecordError
 _Items = list[tuple[bytes, bytes]]  # keys as nibbles, sorted, each with its value
 
 
-class RawReceipt(msgspec.Struct, frozen=True, rename="camel"):
+class RawReceipt(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One receipt as a node tells it; ``root`` instead of ``status`` before Byzantium."""
 
     cumulative_gas_used: str
@@ -23,15 +23,22 @@ class RawReceipt(msgspec.Struct, frozen=True, rename="camel"):
     root: str | None = None
 
 
-def receipts_of(raw: Any) -> list[RawReceipt]:  # noqa: ANN401  JSON
-    """Return the receipts in a node's answer.
+_Receipts = list[RawReceipt] | None
+_receipts: msgspec.json.Decoder[_Receipts] = msgspec.json.Decoder(_Receipts)
+
+
+def receipts_in(answer: bytes | msgspec.Raw) -> list[RawReceipt] | None:
+    """Return the receipts in a node's answer, None if it says null.
+
+    >>> receipts_in(b"[]"), receipts_in(b"null")
+    ([], None)
 
     Raises:
         BadRecordError: If they are none.
     """
     try:
-        return msgspec.convert(raw, list[RawReceipt])
-    except msgspec.ValidationError as error:
+        return _receipts.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecordError(f"not receipts: {error}") from error
 
 
@@ -74,26 +81,45 @@ def _number(n: int) -> bytes:
     return _string(n.to_bytes((n.bit_length() + 7) // 8))
 
 
-def _hex(text: str) -> bytes:
-    return _string(bytes.fromhex(text[2:]))
-
-
 def _receipt(receipt: RawReceipt) -> bytes:
-    outcome = _hex(receipt.root) if receipt.root else _number(int(receipt.status or "0x0", 16))
-    body = _list(
-        [
-            outcome,
-            _number(int(receipt.cumulative_gas_used, 16)),
-            _hex(receipt.logs_bloom),
-            _list([_log(log) for log in receipt.logs]),
-        ]
+    """Return a receipt in RLP, put together as text so that it is turned into bytes once."""
+    outcome = _text(receipt.root[2:]) if receipt.root else _numeral(receipt.status or "0x0")
+    logs = "".join([_log(log) for log in receipt.logs])
+    body = f"{outcome}{_numeral(receipt.cumulative_gas_used)}{_text(receipt.logs_bloom[2:])}"
+    body = f"{body}{_header(0xC0, len(logs) // 2)}{logs}"
+    text = _header(0xC0, len(body) // 2) + body
+    if kind := int(receipt.type, 16):
+        text = f"{kind:02x}{text}"
+    raw = bytes.fromhex(text)
+    if len(raw) * 2 != len(text):
+        raise ValueError("not hexadecimal")
+    return raw
+
+
+def _log(log: RawLog) -> str:
+    topics = "".join(
+        ["a0" + each[2:] if len(each) == 66 else _text(each[2:]) for each in log.topics]
     )
-    kind = int(receipt.type, 16)
-    return bytes((kind,)) + body if kind else body
+    address, listed = _text(log.address[2:]), _header(0xC0, len(topics) // 2)
+    body = f"{address}{listed}{topics}{_text(log.data[2:])}"
+    return _header(0xC0, len(body) // 2) + body
 
 
-def _log(log: RawLog) -> bytes:
-    return _list([_hex(log.address), _list([_hex(topic) for topic in log.topics]), _hex(log.data)])
+def _text(digits: str) -> str:
+    """Return the RLP of the bytes that ``digits`` write."""
+    if len(digits) == 2 and digits < "80":
+        return digits
+    return _header(0x80, len(digits) // 2) + digits
+
+
+def _numeral(text: str) -> str:
+    return _number(int(text, 16)).hex()
+
+
+@lru_cache(maxsize=65_536)
+def _header(kind: int, size: int) -> str:
+    """Return what stands before ``size`` bytes: ``kind`` 0x80 for a string, 0xC0 for a list."""
+    return _head(kind, size).hex()
 
 
 # -------------------------------------------------------------------------- trie

@@ -7,7 +7,7 @@ import msgspec
 from chaintide.streams.records import SCHEMA_VERSION, Final, Market, Undo
 
 
-class ChainLog(msgspec.Struct, frozen=True, kw_only=True, tag="log"):
+class ChainLog(msgspec.Struct, frozen=True, kw_only=True, tag="log", gc=False):
     """One log of a watched contract, identified by (``chain``, ``block_hash``, ``log_index``).
 
     ``args`` are the decoded arguments of ``event``: integers wider than 48 bits as decimal

@@ -25,13 +25,20 @@ class RpcError(ChaintideError):
         self.complaint = complaint
 
 
+class _Answer(msgspec.Struct, frozen=True):
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
 class _Provider(AsyncHTTPProvider):
-    """Web3.py's provider, with answers decoded ten times as fast."""
+    """Web3.py's provider, with results left for whoever knows their shape."""
 
     @staticmethod
     def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        answer: RPCResponse = msgspec.json.decode(raw_response)
-        return answer
+        return {"result": _answer.decode(raw_response)}
 
 
 class Rpc:
@@ -58,7 +65,17 @@ class Rpc:
         }
 
     async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401  JSON
-        """Return the result of ``method`` from the first endpoint that gives one.
+        """Return the result of ``method``, as ``read`` does, decoded.
+
+        Raises:
+            RpcError: If the call itself is refused.
+            RetryableError: If no endpoint answers.
+            FatalError: If every endpoint is of another chain.
+        """
+        return msgspec.json.decode(await self.read(method, *params))
+
+    async def read(self, method: str, *params: object) -> msgspec.Raw:
+        """Return the result of ``method`` from the first endpoint that gives one, as JSON.
 
         Raises:
             RpcError: If the call itself is refused.
@@ -96,25 +113,26 @@ class Rpc:
     async def _check(self, endpoint: Endpoint) -> None:
         if endpoint.is_checked:
             return
-        told = int(await self._ask(endpoint, "eth_chainId", ()), 16)
+        told = int(msgspec.json.decode(await self._ask(endpoint, "eth_chainId", ())), 16)
         if told != self.chain_id:
             endpoint.is_foreign = True
             raise FatalError(f"url={endpoint.url} chain_id={told} expected={self.chain_id}")
         endpoint.is_checked = True
 
-    async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[object]) -> Any:  # noqa: ANN401
+    async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[object]) -> msgspec.Raw:
         provider = self._nodes[endpoint.url].provider
         try:
             answer: Any = await provider.make_request(RPCEndpoint(method), list(params))
         except _FAILURES as error:
             raise RetryableError(f"{type(error).__name__} {error}") from error
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-            raise RetryableError(f"not an answer: {answer!r}"[:200])
-        if (error_told := answer.get("error")) is None:
-            return answer.get("result")
-        told = error_told if isinstance(error_told, dict) else {"message": str(error_told)}
-        message = str(told.get("message", ""))
-        complaint = complaint_of(int(told.get("code", 0)), message)
+        told: _Answer = answer["result"]
+        if told.error is None:
+            if isinstance(told.result, msgspec.UnsetType):
+                raise RetryableError(f"not an answer to {method}")
+            return told.result
+        fault = told.error if isinstance(told.error, dict) else {"message": str(told.error)}
+        message = str(fault.get("message", ""))
+        complaint = complaint_of(int(fault.get("code", 0)), message)
         if complaint == "elsewhere":
             raise RetryableError(message)
         raise RpcError(complaint, message)

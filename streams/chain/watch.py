@@ -8,7 +8,6 @@ from chaintide.streams.chain.abi import Decoded, Events, Undecoded
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.pools import MarketForm
 from chaintide.streams.chain.records import ChainLog
-from chaintide.streams.chain.words import Plain
 from chaintide.streams.errors import ConfigError
 
 MAX_CONTRACTS: Final = 100_000
@@ -115,11 +114,12 @@ class Watch:
 
     def matching(self, header: Header, logs: Sequence[RawLog]) -> list[ChainLog]:
         """Return the logs of watched contracts, decoded where that is possible."""
-        return [
-            self._record(header, log, kind)
-            for log in logs
-            if (kind := self._wanted(log.address.lower(), header.number)) is not None
-        ]
+        records: list[ChainLog] = []
+        for log in logs:
+            address = log.address.lower()
+            if (kind := self._wanted(address, header.number)) is not None:
+                records.append(self._record(header, log, address, kind))
+        return records
 
     def _wanted(self, address: str, number: int) -> Kind | None:
         named = self.named.get(address) or self.children.get(address)
@@ -145,14 +145,31 @@ class Watch:
         else:
             fresh[address] = kind
 
-    def _record(self, header: Header, log: RawLog, kind: Kind) -> ChainLog:
+    def _record(self, header: Header, log: RawLog, address: str, kind: Kind) -> ChainLog:
         outcome = kind.events.decode(log.topics, log.data)
-        address = log.address.lower()
         if isinstance(outcome, Undecoded):
-            event, args, stream = None, dict[str, Plain](), None
-        else:
-            event, args = outcome.event, outcome.args
-            stream = next((args[name] for name in kind.streams if name in args), None)
+            return self._undecoded(header, log, address, outcome.note)
+        args, stream = outcome.args, address
+        for name in kind.streams:
+            if name in args:
+                stream = f"{address}/{args[name]}"
+                break
+        return ChainLog(
+            chain=self.chain,
+            number=header.number,
+            block_hash=header.hash,
+            time_ms=header.time_ms,
+            log_index=int(log.log_index, 16),
+            tx_hash=log.transaction_hash,
+            tx_index=int(log.transaction_index, 16),
+            address=address,
+            stream=stream,
+            event=outcome.event,
+            args=args,
+            epoch=self.epoch,
+        )
+
+    def _undecoded(self, header: Header, log: RawLog, address: str, note: str) -> ChainLog:
         return ChainLog(
             chain=self.chain,
             number=header.number,
@@ -162,11 +179,10 @@ class Watch:
             tx_hash=log.transaction_hash,
             tx_index=int(log.transaction_index, 16),
             address=address,
-            stream=address if stream is None else f"{address}/{stream}",
-            event=event,
-            args=args,
-            topics=log.topics if event is None else [],
-            data=log.data if event is None else "",
-            note=outcome.note if isinstance(outcome, Undecoded) else "",
+            stream=address,
+            event=None,
+            topics=log.topics,
+            data=log.data,
+            note=note,
             epoch=self.epoch,
         )

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from real_blocks import BLOCKS, real_block, real_receipts
 
-from chaintide.streams.chain.blocks import Header, RawLog, header_of, logs_of
+from chaintide.streams.chain.blocks import Header, RawLog, header_of, logs_in
 from chaintide.streams.chain.bloom import bloom_of
-from chaintide.streams.chain.receipts import RawReceipt, receipts_of, receipts_root
+from chaintide.streams.chain.receipts import RawReceipt, receipts_in, receipts_root
 from chaintide.streams.chain.verification import fault_of, fault_of_range
 from chaintide.streams.errors import BadRecordError
 
@@ -55,10 +55,10 @@ def test_any_changed_byte_changes_the_receipts():
         assert fault_of(header, logs, root=receipts_root(spoilt)) == "receipts differ"
 
 
-@pytest.mark.parametrize("raw", [None, [{}], [{"logs": []}]])
+@pytest.mark.parametrize("raw", [b"", b"5", b"[{}]", b'[{"logs": []}]', b"\xff"])
 def test_what_are_no_receipts_is_refused(raw):
     with pytest.raises(BadRecordError, match="not receipts"):
-        receipts_of(raw)
+        receipts_in(raw)
     bad = RawReceipt(cumulative_gas_used="0x1", logs_bloom="0xzz", logs=[])
     with pytest.raises(BadRecordError, match="not receipts"):
         receipts_root([bad])
@@ -172,10 +172,10 @@ def test_what_is_no_header_is_refused(raw):
         header_of(raw)
 
 
-@pytest.mark.parametrize("raw", [None, [{}], [{"address": 1}], "0x"])
+@pytest.mark.parametrize("raw", [b"", b"[{}]", b'[{"address": 1}]', b'"0x"', b"\xff"])
 def test_what_are_no_logs_is_refused(raw):
     with pytest.raises(BadRecordError, match="not logs"):
-        logs_of(raw)
+        logs_in(raw)
 
 
 def test_a_header_that_cannot_be_is_refused():
