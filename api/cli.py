@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from chaintide.api import chain_commands, listing, roles
+from chaintide.api.backtest import backtest
 from chaintide.api.settings import Settings
 from chaintide.api.terminal import err, out, run_until_told, settings_at
 from chaintide.streams.intervals import Interval
@@ -299,6 +300,7 @@ def _time(text: str | None) -> int | None:
         raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
 
 
+app.command()(backtest)
 app.add_typer(chain_commands.commands(now_ms), name="chain")
 
 

@@ -13,7 +13,7 @@ class Bars:
 
     ``price`` is what returns and labels are made of: a mid price where there is one. ``bought``
     is the share of the volume that takers bought, NaN where nobody knows. ``quiet`` candles had
-    no trade.
+    no trade. ``mid`` says that the price is not merely that of the last trade.
     """
 
     rows: Ints
@@ -24,6 +24,7 @@ class Bars:
     volume: Floats
     bought: Floats
     quiet: Flags
+    mid: Flags
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,6 +40,7 @@ class Bars:
             volume=self.volume[places],
             bought=self.bought[places],
             quiet=self.quiet[places],
+            mid=self.mid[places],
         )
 
 
@@ -66,4 +68,5 @@ def repaired(bars: Bars) -> Bars:
         volume=volume,
         bought=bought,
         quiet=bars.quiet,
+        mid=bars.mid,
     )

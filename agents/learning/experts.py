@@ -140,6 +140,15 @@ class PooledExpert:
         self.table.floats["features"][rows] = lesson.features
         self.table.ints["labels"][rows] += learns
 
+    def loose(self) -> dict[str, Floats | Ints]:
+        """Return what belongs to no market, by name."""
+        return {
+            "weights": self.weights,
+            "trusted": self.trusted,
+            "information": self.information,
+            "rounds": self.rounds,
+        }
+
     def end_round(self) -> None:
         """Step by all labels that were heard since the last time."""
         rules, rows = self.rules, self.table.rows
@@ -160,7 +169,7 @@ class PooledExpert:
         self.weights -= (covariance * slope).sum(axis=1)
         np.clip(self.weights, -rules.largest_weight, rules.largest_weight, out=self.weights)
         noise = np.diagonal(covariance) * self.horizon
-        self.trusted = shrunk(self.weights, noise * rules.doubt)
+        self.trusted[:] = shrunk(self.weights, noise * rules.doubt)
         self.table.floats["slopes"][:rows] = 0.0
         self.table.ints["labels"][:rows] = 0
         self.rounds += 1

@@ -34,12 +34,16 @@ _INTS: Final = {"candles": Column(), "volumes": Column(), "quiet": Column()}
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Features ``[markets, features]``, and the price and volatility they were made at."""
+    """Features ``[markets, features]``, and the price and volatility they were made at.
+
+    ``label`` is the price that older predictions are judged by: the same one.
+    """
 
     features: Floats
     log_price: Floats
     sigma: Floats
     quiet: Ints
+    label: Floats
 
 
 class FeatureLogic:
@@ -116,7 +120,8 @@ class FeatureLogic:
         features = np.empty((len(bars), len(FEATURES)))
         for place, column in enumerate(columns):
             features[:, place] = column
-        return Seen(features, log_price, sigma, counts["quiet"]), moved, counts, pool
+        seen = Seen(features, log_price, sigma, counts["quiet"], log_price)
+        return seen, moved, counts, pool
 
     def _volatilities(self, rows: Rows, candles: Ints, one: Floats) -> dict[str, Floats]:
         """Return decayed means of squared returns; one wild price does not drown the rest."""

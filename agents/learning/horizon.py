@@ -38,10 +38,14 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Labels, one a place, with the scores of what was said ``horizon`` candles before."""
+    """Labels, one a place, with the scores of what was said ``horizon`` candles before.
+
+    ``candles`` are those at whose close it was said, ``known`` those that brought the labels.
+    """
 
     rows: Ints
     candles: Ints
+    known: Ints
     flat: Flags
     graded: Graded
     drifted: Ints
@@ -60,7 +64,7 @@ class HorizonLogic:
         self.contest = Contest(rules, horizon)
         self.quantiles = QuantileLogic(rules)
         self.pending = PendingLogic(rules, horizon)
-        self.scores = Scores()
+        self.scores = Scores(horizon)
         self.evidence = Evidence(rules, horizon)
         self.drift = DriftLogic(rules)
 
@@ -113,7 +117,7 @@ class HorizonLogic:
 
     def _settle(self, due: Due, candles: Ints, seen: Seen) -> Settled:
         entries = self.pending.entries(due)
-        outcomes = seen.log_price[due.places] - entries.single("log_price")
+        outcomes = seen.label[due.places] - entries.single("log_price")
         self.pending.resolve(due, candles[due.places], outcomes)
         chosen = rows_until(self.scores.table.rows, due.rows)
         flat, graded = outcomes == 0, _graded(entries, outcomes)
@@ -131,7 +135,9 @@ class HorizonLogic:
         gains = graded.brier_base - graded.brier
         self.evidence.learn(chosen, due.candles, entries.single("bet"), gains)
         promoted = self.contest.learn(due, lesson, outcome, graded, self.champion)
-        return Settled(due.rows, due.candles, flat, graded, self._watch(due, worse), promoted)
+        drifted = self._watch(due, worse)
+        known = candles[due.places]
+        return Settled(due.rows, due.candles, known, flat, graded, drifted, promoted)
 
     def _score_gap(self, due: Due, rose: Floats) -> None:
         """Score the predictions of one candle earlier by the same labels."""

@@ -13,8 +13,9 @@ from chaintide.agents.learning.bars import Bars, repaired, usable
 from chaintide.agents.learning.features import FeatureLogic
 from chaintide.agents.learning.horizon import HorizonLogic, Issued, Settled
 from chaintide.agents.learning.pending import Counts
+from chaintide.agents.learning.references import References
 from chaintide.agents.learning.rules import Rules
-from chaintide.agents.learning.table import Column, Ints, Table, rows_until
+from chaintide.agents.learning.table import Column, Floats, Ints, Table, rows_until
 from chaintide.streams.intervals import ORIGIN_MS, WIDTH_MS, Interval
 from chaintide.streams.records import Market
 
@@ -28,6 +29,7 @@ class Tick:
     """What closed candles of different markets led to, at one horizon."""
 
     horizon: int
+    bars: Bars
     settled: list[Settled]
     issued: Issued
 
@@ -46,6 +48,7 @@ class Learner:
         self.rules = rules or Rules()
         self.markets: list[Market] = []
         self.features = FeatureLogic(self.width_ms)
+        self.references = References(self.width_ms)
         self.horizons = {horizon: HorizonLogic(self.rules, horizon) for horizon in horizons}
         self.table = Table({}, {"last": Column(_LONG_AGO), "heard": Column(), "refused": Column()})
         self._rows: dict[Market, int] = {}
@@ -59,6 +62,10 @@ class Learner:
             for table in self.tables().values():
                 table.grow(row + 1)
         return row
+
+    def close_ms(self, candle: int) -> int:
+        """Return when the candle of this number closes."""
+        return ORIGIN_MS[self.interval] + (candle + 1) * self.width_ms
 
     def rows(self, markets: Sequence[Market]) -> Ints:
         """Return the rows of ``markets``."""
@@ -79,7 +86,7 @@ class Learner:
             seen = self.features.on_closed(wave, chosen)
             for horizon, logic in self.horizons.items():
                 settled, issued = logic.on_closed(wave.rows, candles, seen)
-                ticks.append(Tick(horizon, settled, issued))
+                ticks.append(Tick(horizon, wave, settled, issued))
         return ticks
 
     def on_open(self, bars: Bars) -> list[Tick]:
@@ -92,7 +99,7 @@ class Learner:
         seen = self.features.peek(bars, rows_until(len(self.markets), bars.rows))
         candles = self._candles(bars.open_time_ms)
         return [
-            Tick(horizon, [], logic.peek(bars.rows, candles, seen))
+            Tick(horizon, bars, [], logic.peek(bars.rows, candles, seen))
             for horizon, logic in self.horizons.items()
         ]
 
@@ -123,10 +130,21 @@ class Learner:
 
     def tables(self) -> dict[str, Table]:
         """Return every table of numbers, by name."""
-        tables = {"markets": self.table, "features": self.features.table}
+        tables = {
+            "markets": self.table,
+            "features": self.features.table,
+            "references": self.references.table,
+        }
         for horizon, logic in self.horizons.items():
             tables |= {f"{horizon}.{name}": table for name, table in logic.tables().items()}
         return tables
+
+    def loose(self) -> dict[str, Floats | Ints]:
+        """Return every array that is not in a table, by name."""
+        arrays: dict[str, Floats | Ints] = {"pool": self.features.pool}
+        for horizon, logic in self.horizons.items():
+            arrays |= {f"{horizon}.{name}": array for name, array in logic.pooled.loose().items()}
+        return arrays
 
     # ------------------------------------------------------------------- waves
 

@@ -63,7 +63,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     bet_span: float = 1_000.0
     largest_bet: float = 0.5
     drift_allowance: float = 0.2
-    drift_threshold: float = 32.0
+    drift_threshold: float = 38.0
     drift_least: int = 30
     drift_window: int = 512
     drift_every: int = 16

@@ -93,9 +93,10 @@ def log_loss(said: Floats, came: Floats) -> Floats:
 
 
 class Scores:
-    """Sums over all labels of each market."""
+    """Sums over all labels of each market, of which ``horizon`` overlap each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizon: int) -> None:
+        self.horizon = horizon
         self.table = Table(
             {
                 "sums": Column(shape=(len(_SUMS),)),
@@ -143,7 +144,7 @@ class Scores:
             brier=_mean(sums["brier"], labels),
             brier_base=_mean(sums["brier_base"], labels),
             ece=calibration_error(bins) if labels else None,
-            ece_floor=error_floor(labels, len(bins)) if labels else None,
+            ece_floor=error_floor(labels / self.horizon, len(bins)) if labels else None,
             coverage_50=_mean(sums["covered_50"], labels),
             coverage_80=_mean(sums["covered_80"], labels),
             coverage_90=_mean(sums["covered_90"], labels),
@@ -196,8 +197,10 @@ def calibration_error(bins: list[Bin]) -> float:
     return sum(one.labels * abs(one.said - one.came) for one in bins) / labels
 
 
-def error_floor(labels: int, bins: int) -> float:
+def error_floor(labels: float, bins: int) -> float:
     """Return the calibration error that perfect forecasts of about one half have by chance.
+
+    Labels that overlap count as one.
 
     >>> round(error_floor(1500, 15), 4)
     0.0399

@@ -1,0 +1,43 @@
+"""The price that labels are made of: better than the last trade where that can be known.
+
+Trades jump between bid and ask, so the last price seems to turn back by itself. The mean price
+of the last minute with trades does not; in candles that are not much longer than a minute,
+though, means hang together by themselves, so there it is the last price.
+"""
+
+from typing import Final
+
+from chaintide.agents.learning.table import Column, Table
+from chaintide.streams.intervals import MINUTE_MS
+
+LEAST_MINUTES: Final = 15
+_LONG_AGO: Final = -(2**62)
+
+
+class References:
+    """The mean price of the last minute with trades, of each market."""
+
+    def __init__(self, width_ms: int) -> None:
+        self.width_ms = width_ms
+        self.table = Table({"price": Column()}, {"close_ms": Column(_LONG_AGO)})
+
+    def on_minute(self, row: int, vwap: float, close_ms: int) -> None:
+        """Take in the volume-weighted price of a minute with trades."""
+        if vwap > 0 and close_ms >= self.table.ints["close_ms"][row]:
+            self.table.floats["price"][row] = vwap
+            self.table.ints["close_ms"][row] = close_ms
+
+    def mid(self, row: int, close_ms: int) -> float | None:
+        """Return the price at ``close_ms``, or ``None`` where only the last trade's is known.
+
+        >>> references = References(60 * MINUTE_MS)
+        >>> references.table.grow(1)
+        >>> references.on_minute(0, 5.0, 58 * MINUTE_MS)
+        >>> references.mid(0, 60 * MINUTE_MS), references.mid(0, 120 * MINUTE_MS)
+        (5.0, None)
+        """
+        seen_ms = int(self.table.ints["close_ms"][row])
+        if self.width_ms < LEAST_MINUTES * MINUTE_MS:
+            return None
+        is_inside = close_ms - self.width_ms < seen_ms <= close_ms
+        return float(self.table.floats["price"][row]) if is_inside else None
