@@ -14,6 +14,7 @@ from websockets.protocol import State
 
 from chaintide.api.live.effects import Close
 from chaintide.api.sockets.admission import Admission
+from chaintide.api.sockets.garbage import Garbage
 from chaintide.api.sockets.pump import Pump
 from chaintide.streams.errors import ConfigError
 
@@ -152,9 +153,14 @@ async def serving(
     Raises:
         ConfigError: If the port is taken.
     """
+    garbage = Garbage()
 
     async def handle(connection: ServerConnection) -> None:
-        await _handle(cast("Connection", connection), pump, admission)
+        garbage.on_here()
+        try:
+            await _handle(cast("Connection", connection), pump, admission)
+        finally:
+            garbage.on_gone()
 
     def route(connection: ServerConnection, request: Request) -> Response | None:
         return _route(connection, request.path.partition("?")[0], lack)
@@ -172,8 +178,9 @@ async def serving(
     except OSError as error:
         raise ConfigError(f"port {address.port} of {address.host} is taken") from error
     try:
-        yield next(iter(server.sockets)).getsockname()[1]
-        await pump.drain("shutdown")
+        with garbage.collecting():
+            yield next(iter(server.sockets)).getsockname()[1]
+            await pump.drain("shutdown")
     finally:
         server.close(close_connections=True)
         await server.wait_closed()
