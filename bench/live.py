@@ -29,6 +29,7 @@ from chaintide.api.live.limits import Limits
 CACHE = Path.home() / ".cache" / "chaintide" / "bench"
 WS_VERSION = "8.18.3"
 SETTLE_S = 1.5
+STALLED = 4  # times as long, for a p99 that can be compared
 STALL_S = 6.0  # until all that takes data for a client that does not read is full
 
 
@@ -67,6 +68,7 @@ class Result:
     connect_s: float = 0.0
     connect_cpu_s: float = 0.0
     client_bytes: float = 0.0
+    unstalled: Tally | None = None
     stalled: Tally | None = None
     paces: dict[float, tuple[Tally, float]] = field(
         default_factory=dict[float, tuple[Tally, float]]
@@ -78,8 +80,9 @@ class Result:
 
     def slowdown(self) -> float:
         """Return how many times its p99 the others have beside a client that does not read."""
-        first, _ = next(iter(self.paces.values()))
-        return p99(self.stalled.latencies_ms) / p99(first.latencies_ms) if self.stalled else 0.0
+        if self.stalled is None or self.unstalled is None:
+            return 0.0
+        return p99(self.stalled.latencies_ms) / p99(self.unstalled.latencies_ms)
 
 
 def p99(latencies_ms: list[float]) -> float:
@@ -168,10 +171,12 @@ def measure(server: Server, clients: int, seconds: float) -> Result:
             _say(child, "stop")
             crowd.read(SETTLE_S)
         if server.name == "ours":
-            crowd.stall(request_all())
             _say(child, f"go {server.paces[0]}")
             crowd.read(STALL_S)
-            result.stalled = crowd.read(seconds)
+            result.unstalled = crowd.read(STALLED * seconds)
+            crowd.stall(request_all())
+            crowd.read(STALL_S)
+            result.stalled = crowd.read(STALLED * seconds)
     return result
 
 
