@@ -114,12 +114,10 @@ class PendingLogic:
     def issue(self, rows: Ints, candles: Ints, entries: Entries) -> None:
         """Keep predictions made when ``candles`` closed."""
         ints, slots = self.table.ints, self._slots(rows, candles)
-        states = ints["state"].reshape(-1)
-        ints["void"][rows] += states[slots] == PENDING
         self._entries()[slots] = entries.block
         ints["candle"].reshape(-1)[slots] = candles
         ints["label_candle"].reshape(-1)[slots] = _LONG_AGO
-        states[slots] = PENDING
+        ints["state"].reshape(-1)[slots] = PENDING
         ints["last"][rows] = candles
         ints["issued"][rows] += 1
 
