@@ -1,8 +1,10 @@
-"""The Faust worker: reads trades, keeps one shard per partition, writes candles."""
+"""The Faust worker: reads its inputs, keeps one shard per partition, writes results."""
 
 import asyncio
 import gc
 import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ from faust.types import TP
 from mode.services import WaitResults
 
 from chaintide.agents.book import LEVELS, Rules
+from chaintide.agents.forecasts.shard import ForecastShard
 from chaintide.agents.partition import Input
 from chaintide.agents.pool_shard import PoolShard
-from chaintide.agents.recovery import recover, recover_pools
 from chaintide.agents.shard import Shard
 from chaintide.streams.errors import FatalError
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import CHAIN, TRADES
+from chaintide.streams.topics import Topic
 
 GATHER_S = 0.002  # what comes together is sent together
 EMIT_EVERY_S = 0.01
@@ -30,8 +32,7 @@ EMIT_SHARE = 0.25  # of the time: emits are spaced so that they take no more of 
 FLUSH_EVERY_S = 0.5
 FULL_S = 0.005
 STALL_S = 60.0
-AGENTS = {"candles": TRADES, "pools": CHAIN}
-INPUTS = frozenset(topic.name for topic in AGENTS.values())
+AnyShard = Shard | PoolShard | ForecastShard
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,19 +53,34 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Rules(self.grace_ms * 1000, self.horizon_ms * 1000)
 
 
-class CandleWorker:
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """What a worker works at: its agents, each with its topic, and how shards are recovered.
+
+    Partitions of ``silent`` topics are not recovered before something comes.
+    """
+
+    agents: Mapping[str, Topic]
+    silent: frozenset[Topic]
+    open: Callable[[WorkerConfig, TP, AIOKafkaProducer], Awaitable[AnyShard]]
+
+
+class FaustWorker:
     """The shell around the shards: when they emit, flush, recover and are given up."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, crew: Crew) -> None:
         self.config = config
         self.app = _app(config)
-        self.shards: dict[TP, Shard | PoolShard] = {}
-        self._opening: dict[TP, asyncio.Task[Shard | PoolShard]] = {}
-        self._silent: set[TP] = set()  # without a chain nothing has to be recovered
+        self.shards: dict[TP, AnyShard] = {}
+        self._open_shard = crew.open
+        self._inputs = frozenset(topic.name for topic in crew.agents.values())
+        self._silent_topics = frozenset(topic.name for topic in crew.silent)
+        self._opening: dict[TP, asyncio.Task[AnyShard]] = {}
+        self._silent: set[TP] = set()
         self._producer: AIOKafkaProducer | None = None
         self._has_news = asyncio.Event()
         self._starting = asyncio.Lock()
-        for name, topic in AGENTS.items():
+        for name, topic in crew.agents.items():
             inputs = self.app.topic(
                 topic.name,
                 key_type=bytes,
@@ -111,17 +127,17 @@ class CandleWorker:
             await shard.flush()
 
     async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:  # noqa: ANN401
-        """Begin to recover every partition of trades at once; inputs wait for theirs."""
+        """Begin to recover partitions, silent ones excepted; inputs wait for theirs."""
         for tp in assigned:
-            if tp.topic in INPUTS:
+            if tp.topic in self._inputs:
                 self.shards.pop(tp, None)
                 self._progress.pop(tp, None)
-            if tp.topic == TRADES.name:
-                self._opening[tp] = asyncio.create_task(self._open(tp))
-            elif tp.topic == CHAIN.name:
+            if tp.topic in self._silent_topics:
                 self._silent.add(tp)
+            elif tp.topic in self._inputs:
+                self._opening[tp] = asyncio.create_task(self._open(tp))
 
-    async def _shard(self, tp: TP) -> Shard | PoolShard | None:
+    async def _shard(self, tp: TP) -> AnyShard | None:
         """Wait for the recovery of ``tp``; None if it is not ours any more."""
         if tp in self._silent:
             self._silent.discard(tp)
@@ -138,7 +154,7 @@ class CandleWorker:
             gc.freeze()  # what stays is not searched for garbage again and again
         return shard
 
-    async def _open(self, tp: TP) -> Shard | PoolShard:
+    async def _open(self, tp: TP) -> AnyShard:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
@@ -146,12 +162,7 @@ class CandleWorker:
                 )
                 await producer.start()
                 self._producer = producer
-        kafka, generation = self.config.kafka, self.config.started_s
-        if tp.topic == CHAIN.name:
-            pools = await recover_pools(kafka, tp.partition, generation)
-            return await PoolShard(tp.partition, pools, self._producer).own()
-        logic = await recover(kafka, tp.partition, self.config.rules, generation)
-        return await Shard(tp.partition, logic, self._producer).own()
+        return await self._open_shard(self.config, tp, self._producer)
 
     # Faust crashes the app by itself when one of these two raises.
     async def _emit_when_due(self) -> None:
@@ -206,7 +217,7 @@ class CandleWorker:
         """Crash if there is something to read and nothing has been read for a minute."""
         now = asyncio.get_running_loop().time()
         for tp in self.app.consumer.assignment():
-            if tp.topic not in INPUTS or tp in self._opening:
+            if tp.topic not in self._inputs or tp in self._opening:
                 continue
             shard = self.shards.get(tp)
             offset = shard.logic.offset if shard else -1
@@ -277,12 +288,12 @@ def _app(config: WorkerConfig) -> faust.App:
     return app
 
 
-def run_worker(config: WorkerConfig) -> None:
-    """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
+def run_worker(config: WorkerConfig, crew: Crew) -> None:
+    """Run one worker of ``crew`` until it is told to stop; raise ``SystemExit`` with its status."""
     uvloop.install()
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # Faust would have it write all
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    worker = CandleWorker(config)
+    worker = FaustWorker(config, crew)
     faust.Worker(
         worker.app, loglevel="warning", daemon=True, redirect_stdouts=False
     ).execute_from_commandline()

@@ -7,10 +7,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery
+from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan
+from chaintide.agents.forecasts.partition import ForecastsLogic
 from chaintide.agents.partition import PartitionLogic
 from chaintide.agents.pools import PoolRecovery, PoolsLogic
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import CANDLE_STATE, CHAIN, TRADES, VIEWS, Topic
+from chaintide.streams.topics import (
+    CANDLE_STATE,
+    CANDLES,
+    CHAIN,
+    PROBABILITY_STATE,
+    TRADES,
+    VIEWS,
+    Topic,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +52,22 @@ async def recover_pools(kafka: KafkaConfig, partition: int, least_generation: in
     if logic.applied >= end:
         _say_made_anew(CHAIN, partition, logic.applied)
         return PoolsLogic(PoolRecovery(), logic.generation)
+    return logic
+
+
+async def recover_forecasts(
+    kafka: KafkaConfig, partition: int, plan: Plan, least_generation: int
+) -> ForecastsLogic:
+    """Return the learners of ``partition`` as their last owner left them.
+
+    If the candles topic ends below what was applied, it was made anew: offsets start over.
+    """
+    recovery = ForecastRecovery()
+    end = await _read(kafka, (PROBABILITY_STATE, CANDLES), partition, recovery.on_entry)
+    logic = ForecastsLogic(plan, recovery, least_generation)
+    if logic.offset >= end:
+        _say_made_anew(CANDLES, partition, logic.offset)
+        logic.restart()
     return logic
 
 

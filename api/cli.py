@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chaintide.api import chain_commands, listing, roles
+from chaintide.api import chain_commands, listing, role_commands, roles
 from chaintide.api.backtest import backtest
+from chaintide.api.role_commands import DataDir, Instance
 from chaintide.api.settings import Settings
 from chaintide.api.terminal import err, out, run_until_told, settings_at
 from chaintide.streams.intervals import Interval
@@ -34,10 +35,6 @@ _STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _BOOTED_NS = time.time_ns() - time.clock_gettime_ns(_STEADY)
 WIDE = 240  # columns: a number that wraps can be read, one that is cut cannot
 
-DataDir = Annotated[
-    Path | None, typer.Option(help="Where the embedded Kafka and SQLite keep their data.")
-]
-Instance = Annotated[str, typer.Option(help="A name that no other process of this role has.")]
 Workers = Annotated[int, typer.Option(min=1, help="How many workers share the partitions.")]
 
 
@@ -106,17 +103,6 @@ def ingest(
             )
 
     run_until_told(run())
-
-
-@app.command()
-def worker(*, data_dir: DataDir = None, instance: Instance = "w1") -> None:
-    """Turn trades into candles; start as many as there are cores or machines."""
-    settings = settings_at(data_dir)
-    if (config := settings.kafka_config()) is not None:
-        roles.work(settings, config, instance, now_ms=now_ms())
-    else:
-        err.print("A worker alone needs CHAINTIDE_KAFKA=host:port; `chaintide up` brings its own.")
-        raise typer.Exit(2)
 
 
 @app.command()
@@ -301,6 +287,7 @@ def _time(text: str | None) -> int | None:
 
 
 app.command()(backtest)
+role_commands.add(app, now_ms)
 app.add_typer(chain_commands.commands(now_ms), name="chain")
 
 

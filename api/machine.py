@@ -34,10 +34,20 @@ START_POLLS = 400
 
 @asynccontextmanager
 async def running(
-    settings: Settings, workers: int, say: Callable[[str], None]
+    settings: Settings, workers: int, say: Callable[[str], None], *, has_forecasts: bool = False
 ) -> AsyncIterator[tuple[KafkaConfig, Supervisor]]:
-    """Run broker, workers and a sink for this block, unless another process here does."""
+    """Run broker, workers and a sink for this block, unless another process here does.
+
+    ``has_forecasts`` adds the process that learns probabilities.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    wanted = [
+        (f"worker-{number}", ("worker", "--instance", f"w{number}"))
+        for number in range(1, workers + 1)
+    ]
+    wanted.append(("sink-1", ("sink", "--instance", "s1")))
+    if has_forecasts:
+        wanted.append(("forecast-1", ("forecast", "--instance", "f1")))
     with (settings.data_dir / "roles.lock").open("w") as lock:
         async with roles.kafka(settings) as (kafka, broker):
             environment = {
@@ -49,7 +59,7 @@ async def running(
                 async with asyncio.TaskGroup() as tasks:
                     keeping = [
                         tasks.create_task(supervisor.watch(say)),
-                        tasks.create_task(_take_roles(lock.fileno(), supervisor, workers)),
+                        tasks.create_task(_take_roles(lock.fileno(), supervisor, wanted)),
                     ]
                     await asyncio.sleep(0)
                     yield kafka, supervisor
@@ -61,13 +71,14 @@ async def running(
                 await supervisor.stop()
 
 
-async def _take_roles(lock: int, supervisor: Supervisor, workers: int) -> None:
-    """Start workers and sink as soon as no other process here runs them."""
+async def _take_roles(
+    lock: int, supervisor: Supervisor, wanted: Sequence[tuple[str, Sequence[str]]]
+) -> None:
+    """Start what is ``wanted`` as soon as no other process here runs it."""
     while not _is_first(lock):  # noqa: ASYNC110  a file lock has no event
         await asyncio.sleep(TAKE_OVER_S)
-    for number in range(1, workers + 1):
-        supervisor.add(f"worker-{number}", "worker", "--instance", f"w{number}")
-    supervisor.add("sink-1", "sink", "--instance", "s1")
+    for name, arguments in wanted:
+        supervisor.add(name, *arguments)
 
 
 def _is_first(lock: int) -> bool:
@@ -111,7 +122,8 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
     console = Console()
     port = _free(plan.http_port)
     console.print(f"page http://127.0.0.1:{port}/")
-    async with running(settings, plan.workers, console.print) as (kafka, supervisor):
+    running_all = running(settings, plan.workers, console.print, has_forecasts=True)
+    async with running_all as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
         supervisor.add("serve", "serve", "--port", str(port))
         if plan.demo:

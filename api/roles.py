@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chaintide.api.settings import Settings
 from chaintide.sinks.candle_store import CandleStore
@@ -12,8 +13,12 @@ from chaintide.streams.admin import ensure_topics
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.kafka import KafkaConfig
 
+if TYPE_CHECKING:
+    from chaintide.agents.app import WorkerConfig
+
 WORKERS_GROUP = "chaintide-candles"
 SINKS_GROUP = "chaintide-sink"
+FORECASTS_GROUP = "chaintide-forecasts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +89,38 @@ def work(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
     asyncio.run(ensure_topics(kafka_config, settings.partitions))
     # Half a second that no other role has to wait for.
-    from chaintide.agents.app import WorkerConfig, run_worker  # noqa: PLC0415
+    from chaintide.agents.app import run_worker  # noqa: PLC0415
+    from chaintide.agents.crews import CANDLE_CREW  # noqa: PLC0415
 
-    run_worker(
-        WorkerConfig(
-            kafka=kafka_config,
-            instance=instance,
-            partitions=settings.partitions,
-            group=WORKERS_GROUP,
-            data_dir=settings.data_dir,
-            grace_ms=settings.grace_ms,
-            horizon_ms=settings.horizon_ms,
-            started_s=now_ms // 1000,
-        )
+    config = _worker_config(settings, kafka_config, (WORKERS_GROUP, instance), now_ms=now_ms)
+    run_worker(config, CANDLE_CREW)
+
+
+def forecast(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
+    """Run one forecaster until it is told to stop; raise ``SystemExit`` with its status."""
+    asyncio.run(ensure_topics(kafka_config, settings.partitions))
+    from chaintide.agents.app import run_worker  # noqa: PLC0415
+    from chaintide.agents.crews import forecast_crew  # noqa: PLC0415
+    from chaintide.agents.forecasts.changelog import Plan  # noqa: PLC0415
+
+    config = _worker_config(settings, kafka_config, (FORECASTS_GROUP, instance), now_ms=now_ms)
+    plan = Plan(settings.forecast_interval_names, settings.horizon_counts)
+    run_worker(config, forecast_crew(plan))
+
+
+def _worker_config(
+    settings: Settings, kafka_config: KafkaConfig, member: tuple[str, str], *, now_ms: int
+) -> "WorkerConfig":
+    from chaintide.agents.app import WorkerConfig  # noqa: PLC0415
+
+    group, instance = member
+    return WorkerConfig(
+        kafka=kafka_config,
+        instance=instance,
+        partitions=settings.partitions,
+        group=group,
+        data_dir=settings.data_dir,
+        grace_ms=settings.grace_ms,
+        horizon_ms=settings.horizon_ms,
+        started_s=now_ms // 1000,
     )

@@ -12,6 +12,7 @@ from pydantic_settings import (
 )
 
 from chaintide.streams.errors import ConfigError
+from chaintide.streams.intervals import INTERVALS, Interval
 from chaintide.streams.kafka import KafkaConfig, SaslMechanism, SecurityProtocol
 from chaintide.streams.topics import DEFAULT_PARTITIONS
 
@@ -110,6 +111,15 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a closed candle can be corrected before it is final.",
     )
+    horizons: str = Field(
+        default="1,5,15",
+        description="How many candles ahead probabilities are given, 1 to 48, separated by commas. "
+        "Another choice learns anew.",
+    )
+    forecast_intervals: str = Field(
+        default=",".join(INTERVALS),
+        description="Candles that probabilities are given of, separated by commas.",
+    )
 
     http_host: str = Field(
         default="127.0.0.1", description="Address that `chaintide serve` listens on."
@@ -161,6 +171,28 @@ class Settings(BaseSettings):
                 "CHAINTIDE_KAFKA_SASL_USERNAME and CHAINTIDE_KAFKA_SASL_PASSWORD"
             )
         return self
+
+    @model_validator(mode="after")
+    def _has_possible_forecasts(self) -> Self:
+        horizons = _listed(self.horizons)
+        if not horizons or any(not h.isdecimal() or not 1 <= int(h) <= 48 for h in horizons):
+            raise ValueError("CHAINTIDE_HORIZONS has to name numbers from 1 to 48")
+        intervals = _listed(self.forecast_intervals)
+        if not intervals or not set(intervals) <= set(INTERVALS):
+            known = ", ".join(INTERVALS)
+            raise ValueError(f"CHAINTIDE_FORECAST_INTERVALS has to name some of {known}")
+        return self
+
+    @property
+    def horizon_counts(self) -> list[int]:
+        """The horizons of probabilities, the nearest first."""
+        return sorted({int(horizon) for horizon in _listed(self.horizons)})
+
+    @property
+    def forecast_interval_names(self) -> list[Interval]:
+        """The intervals of probabilities, the shortest first."""
+        named = set(_listed(self.forecast_intervals))
+        return [interval for interval in INTERVALS if interval in named]
 
     @property
     def market_names(self) -> list[str]:

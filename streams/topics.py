@@ -24,6 +24,11 @@ CHAIN = Topic("chaintide.chain.v1", key="chain and stream")
 BLOCKS = Topic("chaintide.blocks.v1", key="chain", retention_days=90)
 ALIASES = Topic("chaintide.aliases.v1", key="market", policy="compact")
 VIEWS = Topic("chaintide.views.v1", key="market", policy="compact")
+PROBABILITIES = Topic("chaintide.probabilities.v1", key="market")
+PROBABILITY_STATE = Topic(
+    "chaintide.probability-state.v1", key="interval and part", policy="compact"
+)
+SCORES = Topic("chaintide.scores.v1", key="market, interval and horizon", policy="compact")
 TICKS = Topic("chaintide.ticks.v1", key="market")
 FEEDS = Topic("chaintide.feeds.v1", key="venue", policy="compact")
 LATE = Topic("chaintide.late.v1", key="market")
@@ -37,6 +42,9 @@ ALL = (
     BLOCKS,
     ALIASES,
     VIEWS,
+    PROBABILITIES,
+    PROBABILITY_STATE,
+    SCORES,
     TICKS,
     FEEDS,
     LATE,

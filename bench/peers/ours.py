@@ -7,6 +7,7 @@ from pathlib import Path
 from rig.kafka import PARTITIONS
 
 from chaintide.agents.app import WorkerConfig, run_worker
+from chaintide.agents.crews import CANDLE_CREW
 from chaintide.streams.kafka import KafkaConfig
 
 DAY_MS = 86_400_000
@@ -28,4 +29,4 @@ def config(bootstrap: str, horizon_ms: int = DAY_MS) -> WorkerConfig:
 if __name__ == "__main__":
     _, bootstrap, *horizon = sys.argv
     sys.argv = sys.argv[:1]  # Faust reads the rest of it
-    run_worker(config(bootstrap, *map(int, horizon)))
+    run_worker(config(bootstrap, *map(int, horizon)), CANDLE_CREW)

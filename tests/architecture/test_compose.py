@@ -15,7 +15,7 @@ from chaintide.streams.jars import KAFKA_VERSION
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-ROLES = ["ingest", "worker", "sink", "serve"]
+ROLES = ["ingest", "worker", "forecast", "sink", "serve"]
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -33,10 +33,11 @@ def test_each_role_runs_a_command_that_exists(role):
     assert role in COMMANDS
 
 
-def test_every_copy_of_the_worker_has_a_name_of_its_own():
-    assert SERVICES["worker"]["entrypoint"] == ["sh", "-c"]
-    assert SERVICES["worker"]["command"] == ["exec chaintide worker --instance $$HOSTNAME"]
-    options = {name for option in COMMANDS["worker"].params for name in option.opts}
+@pytest.mark.parametrize("role", ["worker", "forecast"])
+def test_every_copy_of_a_worker_has_a_name_of_its_own(role):
+    assert SERVICES[role]["entrypoint"] == ["sh", "-c"]
+    assert SERVICES[role]["command"] == [f"exec chaintide {role} --instance $$HOSTNAME"]
+    options = {name for option in COMMANDS[role].params for name in option.opts}
     assert "--instance" in options
 
 

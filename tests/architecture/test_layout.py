@@ -8,10 +8,12 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from chaintide.agents.forecasts.changelog import Mark
 from chaintide.api.settings import Settings
 from chaintide.streams import codec, topics
 from chaintide.streams.chain.records import Alias, BlockMessage, ChainMessage
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
+from chaintide.streams.probabilities import ModelScore, PredictionBatch
 from chaintide.streams.records import CandleBatch, DeadLetter, FeedReport, Late
 from chaintide.streams.views import PoolView
 
@@ -27,6 +29,9 @@ DECODERS = {
     topics.BLOCKS.name: msgspec.json.Decoder(BlockMessage).decode,
     topics.ALIASES.name: msgspec.json.Decoder(Alias).decode,
     topics.VIEWS.name: msgspec.json.Decoder(PoolView).decode,
+    topics.PROBABILITIES.name: msgspec.json.Decoder(PredictionBatch).decode,
+    topics.PROBABILITY_STATE.name: msgspec.json.Decoder(Mark).decode,
+    topics.SCORES.name: msgspec.json.Decoder(ModelScore).decode,
     topics.TICKS.name: msgspec.json.Decoder(PriceTick | Trending).decode,
     topics.FEEDS.name: msgspec.json.Decoder(FeedReport).decode,
     topics.LATE.name: msgspec.json.Decoder(Late).decode,

@@ -1,0 +1,1 @@
+"""Probabilities as a running part: one learner for each interval and partition."""

@@ -1,0 +1,48 @@
+"""How good a learner is at one market, as the record that is published of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chaintide.agents.learning.horizon import HorizonLogic
+from chaintide.agents.learning.learner import Learner
+from chaintide.agents.learning.pending import PENDING
+from chaintide.agents.learning.rules import digest, features_hash, model_version
+from chaintide.streams.probabilities import ModelScore, ReliabilityBin, Step
+
+
+def model_score(
+    learner: Learner, horizon: int, row: int, version: tuple[int, int], steps: Sequence[Step]
+) -> ModelScore:
+    """Return the scores of the market at ``row``; ``version`` is generation and offset."""
+    logic = learner.horizons[horizon]
+    score = logic.scores.of(row)
+    own = logic.champion.own.table.floats["speed"][row]
+    contest = logic.contest.table.ints
+    figures = {name: getattr(score, name) for name in score.__struct_fields__ if name != "bins"}
+    return ModelScore(
+        market=learner.markets[row],
+        interval=learner.interval,
+        horizon=horizon,
+        as_of_ms=learner.close_ms(int(learner.table.ints["last"][row])),
+        model_id=f"{learner.interval}/{horizon}",
+        model_version=digest(model_version(learner.rules).encode(), str(own).encode()),
+        features_hash=features_hash(),
+        generation=version[0],
+        offset=version[1],
+        evidence=float(logic.evidence.value(np.array([row]))[0]),
+        drift_alarms=int(logic.drift.table.ints["alarms"][row]),
+        has_challenger=bool(contest["active"][row]),
+        challengers=int(contest["begun"][row]),
+        promotions=int(contest["promoted"][row]),
+        bins=[ReliabilityBin(one.labels, one.said, one.came) for one in score.bins],
+        steps=list(steps),
+        **_counts(logic, row),
+        **figures,
+    )
+
+
+def _counts(logic: HorizonLogic, row: int) -> dict[str, int]:
+    ints = logic.pending.table.ints
+    counted = {name: int(ints[name][row]) for name in ("issued", "resolved", "void", "amended")}
+    return counted | {"pending": int((ints["state"][row] == PENDING).sum())}

@@ -1,0 +1,285 @@
+"""One partition of candles: its learners, what they say, and what they must not forget.
+
+What is said when candles close depends on the inputs and their order alone, not on how they are
+grouped. What is said in between, from open candles, changes nothing and may differ.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from chaintide.agents.changelog import Entry
+from chaintide.agents.forecasts.changelog import (
+    ForecastRecovery,
+    Mark,
+    Plan,
+    mark_entry,
+    next_number,
+)
+from chaintide.agents.forecasts.grades import model_score
+from chaintide.agents.forecasts.refreshes import Refreshes, said_at
+from chaintide.agents.forecasts.selection import Selection, in_order
+from chaintide.agents.learning import state
+from chaintide.agents.learning.horizon import Settled
+from chaintide.agents.learning.intake import bars_of, on_minutes, predictions
+from chaintide.agents.learning.learner import Learner, Tick
+from chaintide.agents.learning.records import Prediction as Said
+from chaintide.agents.learning.references import LEAST_MINUTES
+from chaintide.agents.partition import Input, quoted
+from chaintide.streams import codec
+from chaintide.streams.errors import BadRecordError
+from chaintide.streams.intervals import MINUTE_MS, ORIGIN_MS, WIDTH_MS, Interval
+from chaintide.streams.probabilities import (
+    ModelScore,
+    Prediction,
+    PredictionBatch,
+    Step,
+    StepKind,
+    score_key,
+)
+from chaintide.streams.records import SCHEMA_VERSION, Candle, CandleBatch, DeadLetter, Market
+from chaintide.streams.topics import CANDLES
+
+MAX_MARKETS: Final = 1_000
+MAX_STEPS: Final = 20
+_batches: Final = msgspec.json.Decoder(CandleBatch)
+
+
+class ForecastsLogic:
+    """Learns from the candles of one partition, each once, and predicts.
+
+    Beyond 1,000 markets in one partition, further ones are not forecast and are counted as
+    ``unseen``. ``learned`` counts closed candles.
+    """
+
+    def __init__(self, plan: Plan, recovery: ForecastRecovery, least_generation: int = 1) -> None:
+        self.generation = max(recovery.generation + 1, least_generation)
+        self.offset = recovery.mark.offset
+        self.learned = 0
+        self.unseen = 0
+        self.learners: dict[Interval, Learner] = {}
+        self._selection = Selection(recovery.mark.seen)
+        self._steps = dict(recovery.mark.steps)
+        self._numbers: dict[Interval, int] = {}
+        self._rows: dict[Interval, int] = {}
+        self._markets: set[Market] = set()
+        self._closed: dict[Interval, list[Candle]] = {}
+        self._refreshes = Refreshes()
+        self._said: dict[Market, list[Prediction]] = {}
+        self._dirty: dict[Interval, None] = {}
+        self._graded: dict[tuple[Interval, int, int], None] = {}
+        for interval in plan.intervals:
+            learner, number = recovery.learner(interval, plan.horizons)
+            self._add(learner, number)
+
+    def restart(self) -> None:
+        """Take offsets from 0 again: the topic was made anew."""
+        self.offset = -1
+
+    def on_input(self, message: Input) -> list[DeadLetter]:
+        """Take in one message of the candles topic; return it if it cannot be understood.
+
+        Most of the work waits for ``drain``, so that markets are learned together.
+        """
+        if message.offset <= self.offset:
+            return []
+        self.offset = message.offset
+        try:
+            batch = codec.decode(_batches, message.value)
+        except BadRecordError as error:
+            return [_dead_letter(message, error.reason)]
+        if batch.v != SCHEMA_VERSION:
+            reason = f"schema version {batch.v}, this program reads {SCHEMA_VERSION}"
+            return [_dead_letter(message, reason)]
+        if self._is_known(batch.market) and not self._selection.is_stale(batch):
+            self._on_batch(batch)
+        return []
+
+    def drain(self) -> list[PredictionBatch]:
+        """Learn what waits, and return what was said since the last call, one record a market."""
+        self._learn()
+        self._refresh()
+        said, self._said = self._said, {}
+        return [
+            PredictionBatch(
+                market=market,
+                generation=self.generation,
+                offset=self.offset,
+                predictions=spoken,
+            )
+            for market, spoken in said.items()
+        ]
+
+    def grades(self) -> list[ModelScore]:
+        """Return the scores that changed since the last call."""
+        graded, self._graded = self._graded, {}
+        found = []
+        for interval, horizon, row in graded:
+            learner = self.learners[interval]
+            steps = self._steps.get(score_key(learner.markets[row], interval, horizon), ())
+            version = (self.generation, self.offset)
+            found.append(model_score(learner, horizon, row, version, steps))
+        return found
+
+    def checkpoint(self, partition: int) -> Iterable[Entry]:
+        """Yield the changelog records that make everything applied so far durable."""
+        dirty, self._dirty = self._dirty, {}
+        for interval in dirty:
+            number = next_number(self._numbers[interval], self.generation)
+            self._numbers[interval] = number
+            stamp = state.Stamp(number=number, applied={str(partition): self.offset})
+            yield from state.entries(self.learners[interval], stamp)
+        mark = Mark(
+            generation=self.generation,
+            offset=self.offset,
+            numbers={each: number for each, number in self._numbers.items() if number >= 0},
+            seen=self._selection.seen,
+            steps=self._steps,
+        )
+        yield mark_entry(mark)
+
+    # ----------------------------------------------------------------- candles
+
+    def _on_batch(self, batch: CandleBatch) -> None:
+        minutes: dict[int, Candle] = {}
+        for candle in self._wanted(batch.candles):
+            match self._selection.verdict(candle):
+                case "closed":
+                    self._on_closed(candle)
+                case "corrected":
+                    self._on_corrected(candle, minutes)
+                    if candle.interval == "1m":
+                        minutes[candle.close_time_ms] = candle
+                case "open":
+                    self._refreshes.on_open(candle)
+                case "known":
+                    pass
+
+    def _wanted(self, candles: Iterable[Candle]) -> Iterator[Candle]:
+        for candle in in_order(candles):
+            if candle.interval in self.learners:
+                self._place(candle)
+                yield candle
+            elif candle.interval == "1m":
+                yield candle
+
+    def _on_closed(self, candle: Candle) -> None:
+        self._refreshes.on_closed(candle)
+        if candle.interval == "1m":
+            self._on_minute(candle)
+        if candle.interval in self.learners:
+            self._closed.setdefault(candle.interval, []).append(candle)
+
+    def _on_minute(self, candle: Candle) -> None:
+        """Tell longer candles of a minute, after those that ended before it."""
+        waiting = [each for each in self._closed if _has_reference(each)]
+        if any(one.market == candle.market for each in waiting for one in self._closed[each]):
+            self._learn()
+        for interval, learner in self.learners.items():
+            if _has_reference(interval):
+                self._rows[interval] = max(self._rows[interval], learner.row(candle.market) + 1)
+                on_minutes(learner, [candle])
+                self._dirty[interval] = None
+
+    def _on_corrected(self, candle: Candle, minutes: dict[int, Candle]) -> None:
+        """Amend labels; where they are means of a minute, by that minute if it was corrected."""
+        if (learner := self.learners.get(candle.interval)) is None:
+            return
+        self._learn()
+        bars = bars_of(learner, [candle])
+        if _has_reference(candle.interval):
+            last = minutes.get(candle.close_time_ms)
+            if last is None or last.vwap is None:
+                return
+            bars = replace(bars, price=np.array([float(last.vwap)]))
+        if learner.on_corrected(bars):
+            self._dirty[candle.interval] = None
+            row = int(bars.rows[0])
+            self._graded |= {(candle.interval, each, row): None for each in learner.horizons}
+
+    # ---------------------------------------------------------------- learning
+
+    def _learn(self) -> None:
+        closed, self._closed = self._closed, {}
+        for interval, candles in closed.items():
+            learner = self.learners[interval]
+            self.learned += len(candles)
+            self._dirty[interval] = None
+            for tick in learner.on_closed(bars_of(learner, candles)):
+                self._say(predictions(learner, tick))
+                self._grade(learner, tick)
+
+    def _grade(self, learner: Learner, tick: Tick) -> None:
+        for settled in tick.settled:
+            for row in settled.rows.tolist():
+                self._graded[learner.interval, tick.horizon, row] = None
+            self._note(learner, tick.horizon, settled, "drift")
+            self._note(learner, tick.horizon, settled, "promoted")
+
+    def _note(self, learner: Learner, horizon: int, settled: Settled, kind: StepKind) -> None:
+        rows = settled.drifted if kind == "drift" else settled.promoted
+        for row in rows.tolist():
+            known = int(settled.known[np.flatnonzero(settled.rows == row)[0]])
+            key = score_key(learner.markets[row], learner.interval, horizon)
+            steps = [*self._steps.get(key, ()), Step(learner.close_ms(known), kind)]
+            self._steps[key] = steps[-MAX_STEPS:]
+
+    def _refresh(self) -> None:
+        for interval, candles in self._refreshes.due().items():
+            learner = self.learners[interval]
+            times = {candle.market: candle.updated_ms for candle in candles}
+            for tick in learner.on_open(bars_of(learner, candles)):
+                spoken = predictions(learner, tick, status="refreshed", now_ms=0)
+                self._say(said_at(one, times[one.market]) for one in spoken)
+
+    def _say(self, spoken: Iterable[Said]) -> None:
+        for one in spoken:
+            said = msgspec.convert(one, Prediction, from_attributes=True)
+            self._said.setdefault(said.market, []).append(said)
+
+    # ----------------------------------------------------------------- markets
+
+    def _add(self, learner: Learner, number: int) -> None:
+        interval = learner.interval
+        self.learners[interval], self._numbers[interval] = learner, number
+        self._rows[interval] = len(learner.markets)
+        for row, market in enumerate(learner.markets):
+            self._markets.add(market)
+            last = int(learner.table.ints["last"][row])
+            opened_ms = ORIGIN_MS[interval] + last * WIDTH_MS[interval]
+            self._selection.learned(market, interval, opened_ms)
+
+    def _place(self, candle: Candle) -> None:
+        """Give a new market its row now: rows must not depend on when candles are learned."""
+        learner = self.learners[candle.interval]
+        if learner.row(candle.market) >= self._rows.get(candle.interval, 0):
+            self._rows[candle.interval] = len(learner.markets)
+            self._dirty[candle.interval] = None
+
+    def _is_known(self, market: Market) -> bool:
+        if market in self._markets:
+            return True
+        if len(self._markets) >= MAX_MARKETS:
+            self.unseen += 1
+            return False
+        self._markets.add(market)
+        return True
+
+
+def _has_reference(interval: Interval) -> bool:
+    """Return whether labels are made of the mean of the last minute."""
+    return WIDTH_MS[interval] >= LEAST_MINUTES * MINUTE_MS
+
+
+def _dead_letter(message: Input, reason: str) -> DeadLetter:
+    return DeadLetter(
+        topic=CANDLES.name,
+        partition=message.partition,
+        offset=message.offset,
+        reason=reason,
+        key=quoted(message.key),
+        value=quoted(message.value),
+    )

@@ -1,0 +1,109 @@
+"""One partition of candles in a forecaster, and what is durable before candles are acked."""
+
+import asyncio
+
+from aiokafka import AIOKafkaProducer
+
+from chaintide.agents.changelog import owner
+from chaintide.agents.delivery import Ackable, Delivery, Outgoing
+from chaintide.agents.forecasts.partition import ForecastsLogic
+from chaintide.agents.partition import Input
+from chaintide.streams import codec
+from chaintide.streams.probabilities import score_key
+from chaintide.streams.topics import DEAD_LETTERS, PROBABILITIES, PROBABILITY_STATE, SCORES
+
+MAX_WAITING = 500
+MAX_UNACKED = 5_000
+SNAPSHOT_EVERY_S = 30.0
+LATEST_S = 90.0
+QUIET_S = 2.0  # after candles closed nothing else should keep the next prediction waiting
+
+
+class ForecastShard:
+    """Says at once what it predicts, and every half minute makes durable what it has learned.
+
+    The order then: predictions and scores delivered, state delivered, ``ack``.
+    """
+
+    def __init__(self, partition: int, logic: ForecastsLogic, producer: AIOKafkaProducer) -> None:
+        self.logic = logic
+        self._partition = partition
+        self._out = Delivery(partition, producer)
+        self._unacked: list[Ackable] = []
+        self._letters: list[Outgoing] = []
+        self._waiting = 0
+        self._flushing = asyncio.Lock()
+        self._sending = asyncio.Lock()
+        self._saved_s = self._learned_s = asyncio.get_running_loop().time()
+        self._learned = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether so much waits that it must be learned from now."""
+        return self._waiting >= MAX_WAITING or len(self._unacked) >= MAX_UNACKED
+
+    async def own(self) -> "ForecastShard":
+        """Write down that this generation owns the partition, before it writes anything else."""
+        await self._out.send([(PROBABILITY_STATE, *owner(self.logic.generation))])
+        await self._out.delivered()
+        return self
+
+    def apply(self, message: Input, event: Ackable) -> None:
+        """Take in one message; nothing is learned, sent or acknowledged yet."""
+        for letter in self.logic.on_input(message):
+            self._letters.append((DEAD_LETTERS, letter.key.encode(), codec.encode(letter)))
+        self._unacked.append(event)
+        self._waiting += 1
+
+    async def emit(self, levels: range) -> None:  # noqa: ARG002  intervals are emitted together
+        """Learn from what came and send what is predicted."""
+        async with self._sending:
+            await self._out.send(self._predictions())
+
+    async def flush(self) -> None:
+        """Send what is predicted; if it is time, make all of it durable and acknowledge it."""
+        async with self._flushing:
+            if not self._unacked:
+                return
+            if not self._is_due():
+                if self._waiting >= MAX_WAITING:
+                    await self.emit(range(0))
+                return
+            async with self._sending:
+                # Taken in one step: inputs applied while sending belong to the next snapshot.
+                results = self._predictions() + self._scores()
+                changelog = [
+                    (PROBABILITY_STATE, *entry) for entry in self.logic.checkpoint(self._partition)
+                ]
+                events, self._unacked = self._unacked, []
+                await self._out.send(results)
+            await self._out.delivered()
+            await self._out.send(changelog)
+            await self._out.delivered()
+            self._saved_s = asyncio.get_running_loop().time()
+            for event in events:
+                event.ack()
+
+    def _is_due(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        if len(self._unacked) >= MAX_UNACKED or now_s - self._saved_s >= LATEST_S:
+            return True
+        is_quiet = now_s - self._learned_s >= QUIET_S
+        return is_quiet and now_s - self._saved_s >= SNAPSHOT_EVERY_S
+
+    def _predictions(self) -> list[Outgoing]:
+        self._waiting = 0
+        letters, self._letters = self._letters, []
+        batches = self.logic.drain()
+        if self.logic.learned != self._learned:
+            self._learned = self.logic.learned
+            self._learned_s = asyncio.get_running_loop().time()
+        return letters + [
+            (PROBABILITIES, batch.market.encode(), codec.encode(batch)) for batch in batches
+        ]
+
+    def _scores(self) -> list[Outgoing]:
+        return [
+            (SCORES, score_key(one.market, one.interval, one.horizon).encode(), codec.encode(one))
+            for one in self.logic.grades()
+        ]

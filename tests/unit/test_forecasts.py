@@ -1,0 +1,284 @@
+"""Forecasts of a partition: the same however inputs are grouped, cut off and begun again."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import pytest
+from candles import candle
+
+from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan, next_number
+from chaintide.agents.forecasts.partition import MAX_MARKETS, ForecastsLogic
+from chaintide.agents.learning.records import Prediction as Said
+from chaintide.agents.partition import Input
+from chaintide.streams import codec
+from chaintide.streams.intervals import MINUTE_MS, WIDTH_MS, Interval
+from chaintide.streams.probabilities import ModelScore, Prediction
+from chaintide.streams.records import Candle, CandleBatch, Market
+
+PLAN = Plan(("1m", "5m", "15m"), (1, 5))
+MARKETS = [Market(f"kraken:M{n}-USD") for n in range(3)]
+QUARTER = 15
+Entry = tuple[bytes, bytes | None]
+
+
+class World:
+    """Candles of some markets as workers write them, minute after minute."""
+
+    def __init__(self, minutes: int, seed: int = 1) -> None:
+        self.random = random.Random(seed)
+        self.prices = dict.fromkeys(MARKETS, 100.0)
+        self.inputs: list[Input] = []
+        self.closed: dict[tuple[Market, int], Candle] = {}
+        for minute in range(minutes):
+            for market in MARKETS:
+                self._minute(market, minute)
+
+    def add(self, *candles: Candle, generation: int = 1) -> None:
+        batch = CandleBatch(
+            market=candles[0].market,
+            generation=generation,
+            offset=len(self.inputs),
+            candles=list(candles),
+        )
+        value = codec.encode(batch)
+        self.inputs.append(Input(0, len(self.inputs), 0, batch.market.encode(), value))
+
+    def _minute(self, market: Market, minute: int) -> None:
+        self.prices[market] *= 1 + self.random.gauss(0, 0.001)
+        price = f"{self.prices[market]:.4f}"
+        open_form = made(market, "1m", minute, price, status="open", revision=0)
+        closed = self.closed[market, minute] = made(market, "1m", minute, price)
+        self.add(open_form)
+        longer = [
+            made(market, interval, minute // span, price)
+            for interval, span in (("5m", 5), ("15m", QUARTER))
+            if (minute + 1) % span == 0
+        ]
+        self.add(*longer, closed)
+        if self.random.random() < 0.05:
+            self.add(closed)  # a worker that was killed writes it again
+        if minute > 3 and self.random.random() < 0.1:
+            old = self.closed[market, minute - 2]
+            better = f"{float(old.close) * 1.0005:.4f}"
+            amended = msgspec.structs.replace(
+                old, close=better, high=better, status="corrected", revision=old.revision + 1
+            )
+            self.closed[market, minute - 2] = amended
+            self.add(amended)
+
+
+def made(market: Market, interval: Interval, n: int, price: str, **changes: object) -> Candle:
+    width = WIDTH_MS[interval]
+    prices = dict.fromkeys(("open", "high", "low", "close", "vwap"), price)
+    times = {"open_time_ms": n * width, "close_time_ms": (n + 1) * width}
+    updated = {"updated_ms": (n + 1) * width - 1_000}
+    fields = {"interval": interval, "volume": "1", "taker_buy_volume": "0.5"}
+    return candle(market=market, **(fields | prices | times | updated | changes))
+
+
+class Run:
+    """A forecaster with the topics it writes, that can be killed."""
+
+    def __init__(self, plan: Plan = PLAN) -> None:
+        self.plan = plan
+        self.changelog: dict[bytes, bytes] = {}
+        self.said: dict[str, Prediction] = {}
+        self.repeated: list[tuple[Prediction, Prediction]] = []
+        self.scores: dict[tuple[str, str, int], ModelScore] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        recovery = ForecastRecovery()
+        for key, value in self.changelog.items():
+            recovery.on_entry(key, value)
+        self.logic = ForecastsLogic(self.plan, recovery)
+
+    def feed(self, inputs: Iterable[Input], group: int = 7) -> None:
+        for place, message in enumerate(inputs):
+            assert self.logic.on_input(message) == []
+            if place % group == 0:
+                self.drain()
+        self.drain()
+
+    def drain(self) -> None:
+        for batch in self.logic.drain():
+            for one in batch.predictions:
+                if one.status == "issued":
+                    before = self.said.setdefault(one.prediction_id, one)
+                    if before != one:
+                        self.repeated.append((before, one))
+
+    def save(self, entries: int | None = None) -> None:
+        """Write down the state; with ``entries`` be killed after so many records."""
+        self.drain()
+        for score in self.logic.grades():
+            self.scores[score.market, score.interval, score.horizon] = score
+        written = list(self.logic.checkpoint(0))
+        for key, value in written[:entries]:
+            assert value is not None
+            self.changelog[key] = value
+
+    def bits(self) -> dict[str, bytes]:
+        return {
+            f"{interval}.{table}.{name}": cells.tobytes()
+            for interval, learner in self.logic.learners.items()
+            for table, columns in learner.tables().items()
+            for name, cells in columns.arrays().items()
+        }
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(minutes=240)
+
+
+@pytest.fixture(scope="module")
+def clean(world: World) -> Run:
+    run = Run()
+    run.feed(world.inputs)
+    run.save()
+    return run
+
+
+def test_what_is_written_has_the_fields_of_what_is_said():
+    assert Prediction.__struct_fields__ == Said.__struct_fields__
+    assert Prediction.__annotations__.keys() == Said.__annotations__.keys()
+
+
+@pytest.mark.parametrize("group", [1, 2, 50, 10_000])
+def test_predictions_do_not_depend_on_how_inputs_are_grouped(world: World, clean: Run, group: int):
+    run = Run()
+    run.feed(world.inputs, group)
+    assert run.said == clean.said
+    assert run.bits() == clean.bits()
+
+
+def test_fifty_kills_change_nothing(world: World, clean: Run):
+    chance = random.Random(3)
+    run, saved, kills = Run(), 0, 0
+    cuts = sorted(chance.sample(range(1, len(world.inputs)), 50))
+    for cut in cuts:
+        # Redelivery begins anywhere up to what was acknowledged.
+        begin = max(0, saved - chance.randrange(3))
+        run.feed(world.inputs[begin:cut], group=chance.choice((1, 5, 100)))
+        if chance.random() < 0.7:
+            whole = chance.random() < 0.7
+            written = None if whole else chance.randrange(4)
+            run.save(written)
+            saved = cut if whole else saved
+        run.begin()  # what was in memory is gone
+        kills += 1
+    run.feed(world.inputs[saved:])
+    run.save()
+    assert kills == 50
+    assert run.repeated == []
+    assert run.said == clean.said
+    assert run.bits() == clean.bits()
+    assert {key: _figures(one) for key, one in run.scores.items()} == {
+        key: _figures(one) for key, one in clean.scores.items()
+    }
+
+
+def _figures(score: ModelScore) -> dict[str, object]:
+    told = msgspec.structs.asdict(score)
+    return {name: value for name, value in told.items() if name not in {"generation", "offset"}}
+
+
+def test_every_prediction_is_resolved_pending_or_void(clean: Run):
+    issued = 0
+    for score in clean.scores.values():
+        assert score.issued == score.resolved + score.pending + score.void
+        issued += score.issued
+    assert issued == len(clean.said)
+    assert sum(score.amended for score in clean.scores.values()) > 0
+
+
+def test_repeats_and_stale_workers_are_not_learned(world: World, clean: Run):
+    run = Run()
+    run.feed(world.inputs)
+    late = World(minutes=0)
+    late.inputs = list(world.inputs)
+    late.add(made(MARKETS[0], "1m", 500, "1"), generation=0)
+    late.add(*(world.closed[MARKETS[0], minute] for minute in range(200, 240)), generation=2)
+    run.feed(late.inputs[len(world.inputs) :])
+    assert run.said == clean.said
+    assert run.bits() == clean.bits()
+
+
+def test_an_open_candle_is_predicted_from_once_a_second_and_teaches_nothing(
+    world: World, clean: Run
+):
+    run = Run()
+    run.feed(world.inputs)
+    found: list[list[Prediction]] = []
+    offset = len(world.inputs)
+    for step_ms in (0, 100, 1_000, 1_500):
+        form = made(MARKETS[0], "1m", 240, "101", status="open", revision=0)
+        form = msgspec.structs.replace(form, updated_ms=form.open_time_ms + step_ms)
+        batch = CandleBatch(market=MARKETS[0], generation=1, offset=offset, candles=[form])
+        run.logic.on_input(Input(0, offset, 0, b"", codec.encode(batch)))
+        found.append([one for said in run.logic.drain() for one in said.predictions])
+        offset += 1
+    assert [len(one) for one in found] == [2, 0, 2, 0]
+    first = found[0][0]
+    assert first.status == "refreshed"
+    assert first.issued_at == 240 * MINUTE_MS
+    assert first.due_at == first.issued_at + MINUTE_MS
+    assert run.bits() == clean.bits()
+
+
+def test_a_candle_of_a_chain_is_learned_when_it_is_final():
+    market = Market("5151:0xa1/0x01")
+    run = Run(Plan(("1m",), (1,)))
+    for offset, status in enumerate(("closed", "corrected", "final", "final")):
+        form = made(market, "1m", 0, "5", status=status, revision=1 + (status == "corrected"))
+        batch = CandleBatch(market=market, generation=1, offset=offset, candles=[form])
+        run.logic.on_input(Input(0, offset, 0, b"", codec.encode(batch)))
+        said = [one for spoken in run.logic.drain() for one in spoken.predictions]
+        assert [one.status for one in said] == [["refreshed"], [], ["issued"], []][offset]
+        assert run.logic.learned == int(offset >= 2)
+
+
+def test_what_cannot_be_understood_is_a_dead_letter():
+    logic = Run().logic
+    [letter] = logic.on_input(Input(0, 7, 0, b"k", b"{broken"))
+    assert (letter.topic, letter.offset, letter.key) == ("chaintide.candles.v1", 7, "k")
+    batch = CandleBatch(market=MARKETS[0], generation=1, offset=0, candles=[], v=2)
+    [letter] = logic.on_input(Input(0, 8, 0, b"k", codec.encode(batch)))
+    assert "schema version 2" in letter.reason
+
+
+def test_more_markets_than_fit_are_counted():
+    logic = Run(Plan(("1m",), (1,))).logic
+    for n in range(MAX_MARKETS + 2):
+        batch = CandleBatch(market=Market(f"x:{n}"), generation=1, offset=n, candles=[])
+        logic.on_input(Input(0, n, 0, b"", codec.encode(batch)))
+    assert logic.unseen == 2
+
+
+def test_other_horizons_learn_anew_and_a_damaged_snapshot_leaves_the_one_before(
+    world: World, clean: Run
+):
+    other = Run(Plan(("1m",), (1, 2)))
+    other.changelog = dict(clean.changelog)
+    other.begin()
+    assert other.logic.learners["1m"].markets == []
+    run = Run()
+    run.feed(world.inputs[:700])
+    run.save()
+    before = [learner.counts() for learner in run.logic.learners.values()]
+    run.feed(world.inputs[700:])
+    run.save()
+    mark = msgspec.json.decode(run.changelog[b"|mark"])
+    for interval, number in mark["numbers"].items():
+        run.changelog[f"{interval}|{number % 2}|0".encode()] = b"x" * 100
+    run.begin()
+    assert [learner.counts() for learner in run.logic.learners.values()] == before
+
+
+@pytest.mark.parametrize(("number", "generation"), [(-1, 1), (0, 1), (1, 1), (7, 3), (2**21, 2)])
+def test_a_snapshot_never_replaces_the_last_one(number: int, generation: int):
+    numbers: Sequence[int] = [number, next_number(number, generation)]
+    assert numbers[1] > number
+    assert number < 0 or numbers[0] % 2 != numbers[1] % 2
