@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chaintide.api.settings import Settings
-from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.forecast_store import Store
 from chaintide.sinks.sqlite import FILE_NAME, SqliteStore
 from chaintide.streams.admin import ensure_topics
 from chaintide.streams.broker import EmbeddedBroker
@@ -61,9 +61,9 @@ async def given_kafka(settings: Settings) -> AsyncIterator[KafkaConfig]:
 
 
 @asynccontextmanager
-async def store(settings: Settings) -> AsyncIterator[CandleStore]:
+async def store(settings: Settings) -> AsyncIterator[Store]:
     """Yield InfluxDB if it is configured, else the SQLite file in the data directory."""
-    opened: CandleStore
+    opened: Store
     if settings.influx_url:
         # Nearly a second that SQLite users need not wait for.
         from chaintide.sinks.influx import InfluxConfig, InfluxStore  # noqa: PLC0415

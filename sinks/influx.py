@@ -13,9 +13,10 @@ from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
 from chaintide.sinks.conflation import Version, conflate, version
-from chaintide.sinks.points import market_of, points, tag
+from chaintide.sinks.points import forecast_points, market_of, points, tag
 from chaintide.streams.errors import ChaintideError, ConfigError, FatalError, RetryableError
 from chaintide.streams.intervals import Interval
+from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 LINES_PER_REQUEST: Final = 5_000
@@ -25,6 +26,8 @@ MIN_MS: Final = -9_223_372_036_854
 MAX_MS: Final = 9_223_372_036_854
 _candles: Final = msgspec.json.Decoder(Candle)
 _gaps: Final = msgspec.json.Decoder(Gap)
+_predictions: Final = msgspec.json.Decoder(Prediction)
+_scores: Final = msgspec.json.Decoder(ModelScore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,7 @@ class InfluxStore:
         """Store all of ``batches``, in as many requests as it takes."""
         async with self._writing:
             chosen = conflate(batches, self._newest)
-            lines = points(chosen)
-            for first in range(0, len(lines), LINES_PER_REQUEST):
-                await self._send("\n".join(lines[first : first + LINES_PER_REQUEST]))
+            await self._send_all(points(chosen))
             self._newest |= {batch.market: version(batch) for batch in chosen}
 
     async def candles(
@@ -105,9 +106,53 @@ class InfluxStore:
         )
         return [_gaps.decode(value) for value in values]
 
+    async def write_forecasts(
+        self, batches: Sequence[PredictionBatch], scores: Sequence[ModelScore]
+    ) -> None:
+        """Store all of them; how long they stay is for the bucket to say."""
+        async with self._writing:
+            await self._send_all(forecast_points(batches, scores))
+
+    async def predictions(
+        self, market: Market, interval: Interval, horizon: int, limit: int
+    ) -> list[Prediction]:
+        """Return the newest predictions of a series, sorted by their time of issue."""
+        flux = self._series("probabilities", market, interval, horizon) + f" |> tail(n: {limit})"
+        return [_predictions.decode(value) for value in await self._values(flux)]
+
+    async def newest_predictions(self) -> list[Prediction]:
+        """Return the newest prediction of every series."""
+        flux = (
+            f"from(bucket: {json.dumps(self._bucket)})"
+            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
+            ' |> filter(fn: (r) => r._measurement == "probabilities" and r._field == "exact")'
+            " |> last()"
+        )
+        return [_predictions.decode(value) for value in await self._values(flux)]
+
+    async def score_history(
+        self, market: Market, interval: Interval, horizon: int, limit: int
+    ) -> list[ModelScore]:
+        """Return the newest scores of a series, sorted by their time."""
+        flux = self._series("scores", market, interval, horizon) + f" |> tail(n: {limit})"
+        return [_scores.decode(value) for value in await self._values(flux)]
+
+    def _series(self, measurement: str, market: Market, interval: Interval, horizon: int) -> str:
+        return (
+            f"from(bucket: {json.dumps(self._bucket)})"
+            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
+            f' |> filter(fn: (r) => r._measurement == "{measurement}" and r._field == "exact"'
+            f' and r.market == "{tag(market)}" and r.interval == "{interval}"'
+            f' and r.horizon == "{horizon}")'
+        )
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def _send_all(self, lines: list[str]) -> None:
+        for first in range(0, len(lines), LINES_PER_REQUEST):
+            await self._send("\n".join(lines[first : first + LINES_PER_REQUEST]))
 
     async def _send(self, lines: str) -> None:
         async with _sorted_errors():

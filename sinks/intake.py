@@ -1,18 +1,23 @@
-"""Kafka records in, candle batches and dead letters out."""
+"""Kafka records in, what is to be stored and dead letters out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from chaintide.streams import codec
 from chaintide.streams.errors import BadRecordError
+from chaintide.streams.probabilities import ModelScore, PredictionBatch
 from chaintide.streams.records import SCHEMA_VERSION, Candle, CandleBatch, DeadLetter, Gap
+from chaintide.streams.topics import PROBABILITIES, SCORES
 
 MAX_KEPT_BYTES: Final = 65_536
 """As much of a key or value that cannot be understood is kept in its dead letter."""
 _batches: Final = msgspec.json.Decoder(CandleBatch)
+_predictions: Final = msgspec.json.Decoder(PredictionBatch)
+_scores: Final = msgspec.json.Decoder(ModelScore)
+_Versioned = TypeVar("_Versioned", CandleBatch, PredictionBatch, ModelScore)
 
 
 class Record(Protocol):
@@ -31,27 +36,40 @@ class Intake:
 
     batches: list[CandleBatch]
     dead_letters: list[DeadLetter]
+    predictions: list[PredictionBatch] = field(default_factory=list[PredictionBatch])
+    scores: list[ModelScore] = field(default_factory=list[ModelScore])
 
 
 def read(records: Iterable[Record]) -> Intake:
-    """Return the batches in ``records``, and a dead letter for each one that holds none."""
+    """Return what ``records`` hold, and a dead letter for each one that cannot be understood."""
     intake = Intake([], [])
     for record in records:
         try:
-            intake.batches.append(_batch(record.value))
+            match record.topic:
+                case PROBABILITIES.name:
+                    intake.predictions.append(_checked(_predictions, record.value))
+                case SCORES.name:
+                    intake.scores.append(_checked(_scores, record.value))
+                case _:
+                    intake.batches.append(_batch(record.value))
         except BadRecordError as error:
             intake.dead_letters.append(_dead_letter(record, error.reason))
     return intake
 
 
 def _batch(value: bytes | None) -> CandleBatch:
-    batch = codec.decode(_batches, value or b"")
-    if batch.v != SCHEMA_VERSION:
-        raise BadRecordError(f"schema version {batch.v}, this program reads {SCHEMA_VERSION}")
+    batch = _checked(_batches, value)
     parts: list[Candle | Gap] = [*batch.candles, *batch.gaps]
     if any(part.market != batch.market for part in parts):
         raise BadRecordError(f"a candle or gap of another market than {batch.market}")
     return batch
+
+
+def _checked(decoder: "msgspec.json.Decoder[_Versioned]", value: bytes | None) -> _Versioned:
+    record = codec.decode(decoder, value or b"")
+    if record.v != SCHEMA_VERSION:
+        raise BadRecordError(f"schema version {record.v}, this program reads {SCHEMA_VERSION}")
+    return record
 
 
 def _dead_letter(record: Record, reason: str) -> DeadLetter:

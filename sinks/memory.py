@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 
 from chaintide.sinks.conflation import Version, conflate, version
+from chaintide.sinks.forecast_store import kept, place_ms
 from chaintide.streams.intervals import Interval
+from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
+
+Series = tuple[Market, Interval, int]
 
 
 class MemoryStore:
-    """Candles in dictionaries, gone when the process ends."""
+    """Everything in dictionaries, gone when the process ends."""
 
     def __init__(self) -> None:
         self._newest: dict[Market, Version] = {}
         self._candles: dict[tuple[Market, Interval], dict[int, Candle]] = {}
         self._gaps: dict[Market, dict[int, Gap]] = {}
+        self._predictions: dict[Series, dict[int, Prediction]] = {}
+        self._scores: dict[Series, dict[int, ModelScore]] = {}
 
     async def write(self, batches: Sequence[CandleBatch]) -> None:
         """Store all of ``batches``."""
@@ -51,6 +57,35 @@ class MemoryStore:
     async def gaps(self, market: Market) -> list[Gap]:
         """Return the gaps of ``market``, sorted by their start."""
         return [gap for _, gap in sorted(self._gaps.get(market, {}).items())]
+
+    async def write_forecasts(
+        self, batches: Sequence[PredictionBatch], scores: Sequence[ModelScore]
+    ) -> None:
+        """Store all of them."""
+        for one in kept(batches):
+            key = (one.market, one.interval, one.horizon)
+            self._predictions.setdefault(key, {})[one.issued_at] = one
+        for score in scores:
+            key = (score.market, score.interval, score.horizon)
+            self._scores.setdefault(key, {})[place_ms(score)] = score
+
+    async def predictions(
+        self, market: Market, interval: Interval, horizon: int, limit: int
+    ) -> list[Prediction]:
+        """Return the newest predictions of a series, sorted by their time of issue."""
+        series = self._predictions.get((market, interval, horizon), {})
+        return [one for _, one in sorted(series.items())][-limit:]
+
+    async def newest_predictions(self) -> list[Prediction]:
+        """Return the newest prediction of every series."""
+        return [series[max(series)] for series in self._predictions.values()]
+
+    async def score_history(
+        self, market: Market, interval: Interval, horizon: int, limit: int
+    ) -> list[ModelScore]:
+        """Return the newest scores of a series, sorted by their time."""
+        series = self._scores.get((market, interval, horizon), {})
+        return [one for _, one in sorted(series.items())][-limit:]
 
     async def close(self) -> None:
         """Do nothing."""

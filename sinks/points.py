@@ -1,18 +1,35 @@
-"""Candles and gaps as points of InfluxDB, in its line protocol.
+"""Candles, gaps, predictions and scores as points of InfluxDB, in its line protocol.
 
 The tags and the time of a point are its identity: writing it again replaces it, provided it
 always has the same fields. The field ``exact`` holds the whole record and is what reads
 return; the other fields are there to be drawn and queried.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote, unquote
 
+import msgspec
+
+from chaintide.sinks.forecast_store import kept, place_ms
 from chaintide.streams import codec
+from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 PLAIN: Final = ":/.-_@$#+*"
+_QUANTILES: Final = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+_FIGURES: Final = (
+    "log_loss",
+    "log_loss_base",
+    "brier",
+    "brier_base",
+    "ece",
+    "ece_floor",
+    "coverage_50",
+    "coverage_80",
+    "coverage_90",
+)
+_COUNTS: Final = ("labels", "issued", "resolved", "pending", "void", "amended", "drift_alarms")
 
 
 def tag(text: str) -> str:
@@ -69,12 +86,47 @@ def gap_point(gap: Gap) -> str:
     return f"gaps,{_market_tags(gap.market)} {fields} {gap.from_us * 1000}"
 
 
+def forecast_points(batches: Sequence[PredictionBatch], scores: Sequence[ModelScore]) -> list[str]:
+    """Return a line for each prediction that is kept, and for each score."""
+    return [*map(prediction_point, kept(batches)), *map(score_point, scores)]
+
+
+def prediction_point(said: Prediction) -> str:
+    """Return the line of a prediction, at the time it was issued."""
+    quantiles = zip(_QUANTILES, said.quantiles, strict=True)
+    fields = ",".join(f"{name}={price!r}" for name, price in quantiles)
+    return (
+        f"probabilities,{_series_tags(said)} p_up={said.p_up!r},p_flat={said.p_flat!r}"
+        f",p_down={said.p_down!r},confidence={said.confidence!r},evidence={said.evidence!r}"
+        f",price_ref={said.price_ref!r},{fields},n_labels={said.n_labels}i"
+        f",exact={_exact(said)} {said.issued_at * 1_000_000}"
+    )
+
+
+def score_point(score: ModelScore) -> str:
+    """Return the line of a score; of 15 candles the last one stays. Unknown figures are -1."""
+    figures = {name: getattr(score, name) for name in _FIGURES}
+    floats = ",".join(
+        f"{name}={-1.0 if value is None else value!r}" for name, value in figures.items()
+    )
+    counts = ",".join(f"{name}={getattr(score, name)}i" for name in _COUNTS)
+    time_ns = place_ms(score) * 1_000_000
+    return (
+        f"scores,{_series_tags(score)} {floats},{counts},evidence={score.evidence!r}"
+        f",exact={_exact(score)} {time_ns}"
+    )
+
+
+def _series_tags(record: Prediction | ModelScore) -> str:
+    return f"{_market_tags(record.market)},interval={record.interval},horizon={record.horizon}"
+
+
 def _market_tags(market: Market) -> str:
     venue, _, symbol = market.partition(":")
     parts = {"market": market, "venue": venue, "symbol": symbol}
     return ",".join(f"{key}={tag(value)}" for key, value in parts.items() if value)
 
 
-def _exact(record: Candle | Gap) -> str:
+def _exact(record: msgspec.Struct) -> str:
     text = codec.encode(record).decode()
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

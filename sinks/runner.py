@@ -1,4 +1,4 @@
-"""The shell that moves candles from their topic into a store."""
+"""The shell that moves candles, predictions and scores from their topics into a store."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from chaintide.sinks import intake
-from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.forecast_store import Store
 from chaintide.streams import codec, topics
 from chaintide.streams.errors import RetryableError
 from chaintide.streams.feeds.backoff import Backoff
@@ -23,6 +23,7 @@ POLL_MS: Final = 200
 POLL_RECORDS: Final = 2_000
 LONGEST_WAIT_S: Final = 15.0  # well below the 5 minutes after which a silent member is expelled
 SESSION_TIMEOUT_MS: Final = 10_000
+RESULTS: Final = (topics.CANDLES, topics.PROBABILITIES, topics.SCORES)
 Poll = Mapping[TopicPartition, list[Any]]
 
 
@@ -38,13 +39,13 @@ class SinkCounts:
 
 async def run_sink(
     kafka_options: Mapping[str, Any],
-    store: CandleStore,
+    store: Store,
     *,
     group: str = "chaintide-sink",
     instance_id: str | None = None,
     stop: asyncio.Event,
 ) -> SinkCounts:
-    """Store what comes in the candles topic until ``stop``, and return what was done.
+    """Store what comes in the topics of results until ``stop``, and return what was done.
 
     A record is committed after the store has it. While the store is down nothing is held:
     the sink goes back to what is not stored yet and reads it again. ``group`` may run any
@@ -63,7 +64,7 @@ async def run_sink(
     )
     producer = AIOKafkaProducer(**kafka_options)
     sink = _Sink(consumer, producer, store)
-    consumer.subscribe([topics.CANDLES.name], listener=sink)
+    consumer.subscribe([topic.name for topic in RESULTS], listener=sink)
     try:
         await producer.start()
         await consumer.start()
@@ -77,7 +78,7 @@ async def run_sink(
 
 class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     def __init__(
-        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, store: CandleStore
+        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, store: Store
     ) -> None:
         self.counts = SinkCounts()
         self._consumer = consumer
@@ -113,10 +114,12 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
     async def _take(self, poll: Poll) -> None:
         taken = intake.read(record for records in poll.values() for record in records)
         await self._store.write(taken.batches)
+        if taken.predictions or taken.scores:
+            await self._store.write_forecasts(taken.predictions, taken.scores)
         await self._bury(taken.dead_letters)
         await self._commit({tp: records[-1].offset + 1 for tp, records in poll.items()})
         self.counts.writes += 1
-        self.counts.records += len(taken.batches) + len(taken.dead_letters)
+        self.counts.records += sum(map(len, poll.values()))
         self.counts.dead_letters += len(taken.dead_letters)
 
     async def _bury(self, dead_letters: list[DeadLetter]) -> None:

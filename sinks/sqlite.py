@@ -12,14 +12,16 @@ import msgspec
 from msgspec import convert
 from msgspec.structs import astuple
 
+from chaintide.sinks import sqlite_forecasts
 from chaintide.sinks.conflation import Version, conflate, version
+from chaintide.sinks.sqlite_schema import ADDED, MOVE, SCHEMA, SCHEMA_VERSION
 from chaintide.streams import codec
 from chaintide.streams.errors import ConfigError, FatalError, RetryableError
 from chaintide.streams.intervals import Interval
+from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 FILE_NAME: Final = "chaintide.sqlite"
-SCHEMA_VERSION: Final = 4
 BUSY_TIMEOUT_S: Final = 5.0
 READERS: Final = 4
 # What passes by itself: another writer, a full or missing disk.
@@ -31,53 +33,6 @@ PASSING: Final = frozenset(
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CANTOPEN,
     }
-)
-# A candle is kept as the JSON it is in its topic: to build that of 23 columns, or a candle of
-# them, would take most of the time of a read. ``candles`` shows the columns to people.
-_SHOWN: Final = ", ".join(
-    f"json_extract(record, '$.{name}') AS {name}" for name in Candle.__struct_fields__
-)
-RECORDS: Final = """
-CREATE TABLE records (
-    market TEXT NOT NULL, interval TEXT NOT NULL, open_time_ms INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (market, interval, open_time_ms)
-) STRICT, WITHOUT ROWID
-"""
-VIEW: Final = f"CREATE VIEW candles AS SELECT {_SHOWN} FROM records"  # noqa: S608  of our names
-SCHEMA: Final = (
-    RECORDS,
-    VIEW,
-    """
-CREATE TABLE markets (
-    market TEXT PRIMARY KEY, generation INTEGER NOT NULL, input_offset INTEGER NOT NULL
-) STRICT, WITHOUT ROWID
-""",
-    """
-CREATE TABLE gaps (
-    market TEXT NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL,
-    reason TEXT NOT NULL, filled INTEGER NOT NULL, v INTEGER NOT NULL,
-    PRIMARY KEY (market, from_us)
-) STRICT, WITHOUT ROWID
-""",
-)
-# Up to version 3 candles had a column for each field, of which later ones had more.
-ADDED: Final = {
-    "reason": "TEXT",
-    "unique_traders": "INTEGER",
-    "has_more_traders": "INTEGER NOT NULL DEFAULT 0",
-}
-_FLAGS: Final = frozenset({"complete", "has_more_traders"})
-_FIELDS: Final = ", ".join(
-    f"'{name}', json(iif({name}, 'true', 'false'))" if name in _FLAGS else f"'{name}', {name}"
-    for name in Candle.__struct_fields__
-)
-_JSON: Final = f"json_object({_FIELDS})"
-MOVE: Final = (
-    RECORDS,
-    f"INSERT INTO records SELECT market, interval, open_time_ms, {_JSON} FROM candles",  # noqa: S608
-    "DROP TABLE candles",
-    VIEW,
 )
 BEGIN: Final = "BEGIN IMMEDIATE"
 INSERT_CANDLE: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
@@ -143,6 +98,43 @@ class SqliteStore:
         """Return the gaps of ``market``, sorted by their start."""
         query = "SELECT * FROM gaps WHERE market = ? ORDER BY from_us"
         return await self._rows(query, [market], list[Gap])
+
+    async def write_forecasts(
+        self, batches: Sequence[PredictionBatch], scores: Sequence[ModelScore]
+    ) -> None:
+        """Store all of them in one transaction."""
+
+        def write() -> None:
+            with self._connection:
+                self._connection.execute(BEGIN)
+                sqlite_forecasts.write(self._connection, batches, scores)
+
+        await _run(self._writer, write)
+
+    async def predictions(
+        self, market: Market, interval: Interval, horizon: int, limit: int
+    ) -> list[Prediction]:
+        """Return the newest predictions of a series, sorted by their time of issue."""
+        series = (market, interval, horizon)
+        return await self._asked(lambda file: sqlite_forecasts.predictions(file, series, limit))
+
+    async def newest_predictions(self) -> list[Prediction]:
+        """Return the newest prediction of every series."""
+        return await self._asked(sqlite_forecasts.newest)
+
+    async def score_history(
+        self, market: Market, interval: Interval, horizon: int, limit: int
+    ) -> list[ModelScore]:
+        """Return the newest scores of a series, sorted by their time."""
+        series = (market, interval, horizon)
+        return await self._asked(lambda file: sqlite_forecasts.scores(file, series, limit))
+
+    async def _asked(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
+        def ask() -> _T:
+            with self._reader() as connection:
+                return question(connection)
+
+        return await _run(self._readers, ask)
 
     async def close(self) -> None:
         """Close the file; what was written stays."""
@@ -246,6 +238,8 @@ def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
         return [*SCHEMA, now]
     if found >= SCHEMA_VERSION:  # another process was here first
         return []
+    if found == 4:
+        return [*sqlite_forecasts.TABLES, now]
     # Some files of version 1 have the column of version 2 already.
     columns = {row[1] for row in connection.execute("PRAGMA table_info(candles)")}
     added = [
@@ -253,7 +247,7 @@ def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
         for name, kind in ADDED.items()
         if name not in columns
     ]
-    return [*added, *MOVE, now]
+    return [*added, *MOVE, *sqlite_forecasts.TABLES, now]
 
 
 def _sorted_errors(work: Callable[[], _T]) -> _T:

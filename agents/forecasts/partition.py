@@ -6,6 +6,7 @@ grouped. What is said in between, from open candles, changes nothing and may dif
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -113,11 +114,11 @@ class ForecastsLogic:
             for market, spoken in said.items()
         ]
 
-    def grades(self) -> list[ModelScore]:
-        """Return the scores that changed since the last call."""
-        graded, self._graded = self._graded, {}
+    def grades(self, most: int) -> list[ModelScore]:
+        """Return at most so many of the scores that changed since they were returned."""
         found = []
-        for interval, horizon, row in graded:
+        for interval, horizon, row in list(islice(self._graded, most)):
+            del self._graded[interval, horizon, row]
             learner = self.learners[interval]
             steps = self._steps.get(score_key(learner.markets[row], interval, horizon), ())
             version = (self.generation, self.offset)

@@ -10,7 +10,7 @@ from chaintide.api.rest.pages import SettledPages
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.readiness import Surroundings, checks, readiness
 from chaintide.api.state.view import View
-from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.forecast_store import Store
 from chaintide.streams.records import Market
 
 
@@ -30,7 +30,7 @@ class Backend:
     """Everything a route needs; ``is_loaded`` once the markets of the store are known."""
 
     view: View
-    store: CandleStore
+    store: Store
     following: Following
     now_ms: Callable[[], int]
     cursor_key: bytes

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from candles import MARKET, batch, candle, gap
+from forecasts import predicted, prediction, score
 from influxd import Influxd
 
-from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.forecast_store import Store
 from chaintide.sinks.influx import InfluxConfig, InfluxStore
 from chaintide.sinks.memory import MemoryStore
 from chaintide.sinks.sqlite import SqliteStore
@@ -16,8 +17,8 @@ INFLUX = pytest.param("influx", marks=pytest.mark.influx)
 
 
 @pytest.fixture(params=["memory", "sqlite", INFLUX])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CandleStore]:
-    makers: dict[str, Callable[[], CandleStore]] = {
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    makers: dict[str, Callable[[], Store]] = {
         "memory": MemoryStore,
         "sqlite": lambda: SqliteStore(tmp_path / "test.sqlite"),
         "influx": lambda: influx_store(request.getfixturevalue("influx")),
@@ -33,7 +34,7 @@ def influx_store(server: Influxd) -> InfluxStore:
     )
 
 
-async def test_an_empty_store_has_nothing(store: CandleStore):
+async def test_an_empty_store_has_nothing(store: Store):
     assert await store.candles(MARKET, "1m") == []
     assert await store.gaps(MARKET) == []
     assert await store.markets() == []
@@ -41,7 +42,7 @@ async def test_an_empty_store_has_nothing(store: CandleStore):
     assert await store.markets() == []
 
 
-async def test_a_candle_comes_back_exactly(store: CandleStore):
+async def test_a_candle_comes_back_exactly(store: Store):
     written = [
         candle(0),
         candle(1, vwap=None, first_trade_id=None, last_trade_id=None, trades=0, fill="carry"),
@@ -53,20 +54,20 @@ async def test_a_candle_comes_back_exactly(store: CandleStore):
     assert await store.candles(MARKET, "1m") == written
 
 
-async def test_the_last_one_written_wins(store: CandleStore):
+async def test_the_last_one_written_wins(store: Store):
     await store.write([batch(candle(0, close="1"), candle(1, close="1"), offset=1)])
     await store.write([batch(candle(1, close="2", vwap=None), offset=2)])
     found = await store.candles(MARKET, "1m")
     assert found == [candle(0, close="1"), candle(1, close="2", vwap=None)]
 
 
-async def test_the_last_one_of_a_write_wins(store: CandleStore):
+async def test_the_last_one_of_a_write_wins(store: Store):
     candles = [candle(0, close="1"), candle(0, close="2"), candle(0, close="3")]
     await store.write([batch(*candles[:2]), batch(candles[2], offset=1)])
     assert await store.candles(MARKET, "1m") == [candles[2]]
 
 
-async def test_writing_again_changes_nothing(store: CandleStore):
+async def test_writing_again_changes_nothing(store: Store):
     batches = [batch(candle(0), gaps=[gap()]), batch(candle(1), offset=1)]
     await store.write(batches)
     await store.write(batches)
@@ -76,7 +77,7 @@ async def test_writing_again_changes_nothing(store: CandleStore):
 
 
 @pytest.mark.parametrize(("generation", "offset"), [(2, 8), (1, 10), (1, 9)])
-async def test_a_stale_batch_leaves_no_trace(store: CandleStore, generation: int, offset: int):
+async def test_a_stale_batch_leaves_no_trace(store: Store, generation: int, offset: int):
     await store.write([batch(candle(0, close="1"), generation=2, offset=9)])
     stale = {"generation": generation, "offset": offset}
     other = batch(candle(0, market="kraken:ETH-USD"), **stale)
@@ -87,13 +88,13 @@ async def test_a_stale_batch_leaves_no_trace(store: CandleStore, generation: int
 
 
 @pytest.mark.parametrize(("generation", "offset"), [(2, 9), (2, 10), (3, 0)])
-async def test_a_newer_or_equal_batch_is_stored(store: CandleStore, generation: int, offset: int):
+async def test_a_newer_or_equal_batch_is_stored(store: Store, generation: int, offset: int):
     await store.write([batch(candle(0, close="1"), generation=2, offset=9)])
     await store.write([batch(candle(0, close="2"), generation=generation, offset=offset)])
     assert await store.candles(MARKET, "1m") == [candle(0, close="2")]
 
 
-async def test_a_range_holds_its_start_but_not_its_end(store: CandleStore):
+async def test_a_range_holds_its_start_but_not_its_end(store: Store):
     await store.write([batch(*(candle(minute) for minute in (3, 1, -1, 2, 0)))])
 
     async def minutes(*args: int | None) -> list[int]:
@@ -107,7 +108,7 @@ async def test_a_range_holds_its_start_but_not_its_end(store: CandleStore):
     assert await minutes(120_000, 60_000) == []
 
 
-async def test_a_limit_keeps_the_earliest_from_a_start_else_the_latest(store: CandleStore):
+async def test_a_limit_keeps_the_earliest_from_a_start_else_the_latest(store: Store):
     await store.write([batch(*(candle(minute) for minute in range(5)))])
 
     async def minutes(*args: int | None) -> list[int]:
@@ -119,7 +120,7 @@ async def test_a_limit_keeps_the_earliest_from_a_start_else_the_latest(store: Ca
     assert await minutes(60_000, 120_000, 2) == [1]
 
 
-async def test_markets_and_intervals_are_kept_apart(store: CandleStore):
+async def test_markets_and_intervals_are_kept_apart(store: Store):
     eth, hour = candle(0, market="kraken:ETH-USD"), candle(0, interval="1h")
     await store.write([batch(candle(0), hour), batch(eth)])
     assert await store.candles(MARKET, "1m") == [candle(0)]
@@ -129,7 +130,7 @@ async def test_markets_and_intervals_are_kept_apart(store: CandleStore):
     assert await store.markets() == [MARKET, eth.market]
 
 
-async def test_a_gap_is_replaced_when_it_is_filled(store: CandleStore):
+async def test_a_gap_is_replaced_when_it_is_filled(store: Store):
     await store.write([batch(gaps=[gap(7, reason='a "b"\\\n, c=d'), gap(-5)])])
     assert await store.gaps(MARKET) == [gap(-5), gap(7, reason='a "b"\\\n, c=d')]
     await store.write([batch(gaps=[gap(7, to_us=9, filled=True)], offset=1)])
@@ -147,9 +148,52 @@ async def test_a_gap_is_replaced_when_it_is_filled(store: CandleStore):
         "x:",
     ],
 )
-async def test_any_name_of_a_market_is_kept(store: CandleStore, market: str):
+async def test_any_name_of_a_market_is_kept(store: Store, market: str):
     odd = candle(0, market=market)
     await store.write([batch(odd, candle(1, market=market), gaps=[gap(market=market)])])
     assert await store.candles(odd.market, "1m", limit=1) == [candle(1, market=market)]
     assert await store.gaps(odd.market) == [gap(market=market)]
     assert await store.markets() == [market]
+
+
+async def test_a_prediction_comes_back_exactly_and_the_last_one_written_wins(store: Store):
+    assert await store.newest_predictions() == []
+    first, odd = prediction(0, p_up=0.1 + 0.2), prediction(1, evidence=1e-300, n_labels=0)
+    await store.write_forecasts([predicted(first), predicted(odd)], [])
+    await store.write_forecasts([predicted(prediction(0, p_up=0.4))], [])
+    await store.write_forecasts([predicted(first)], [])
+    assert await store.predictions(MARKET, "1m", 1, 10) == [first, odd]
+    assert await store.predictions(MARKET, "1m", 1, 1) == [odd]
+    assert await store.newest_predictions() == [odd]
+
+
+async def test_what_is_refreshed_is_not_kept(store: Store):
+    await store.write_forecasts([predicted(prediction(0, status="refreshed"))], [])
+    assert await store.predictions(MARKET, "1m", 1, 10) == []
+
+
+async def test_series_of_predictions_and_scores_are_kept_apart(store: Store):
+    series = [
+        {"market": MARKET},
+        {"market": MARKET, "horizon": 5},
+        {"market": MARKET, "interval": "1h"},
+        {"market": "5151:0xa1, b=c"},
+    ]
+    said = [prediction(3, **fields) for fields in series]
+    graded = [score(3, **fields) for fields in series]
+    await store.write_forecasts([predicted(one) for one in said], graded)
+    newest = await store.newest_predictions()
+    assert sorted(newest, key=lambda one: one.prediction_id) == sorted(
+        said, key=lambda one: one.prediction_id
+    )
+    for one, known in zip(said, graded, strict=True):
+        place = (one.market, one.interval, one.horizon)
+        assert await store.predictions(*place, 10) == [one]
+        assert await store.score_history(*place, 10) == [known]
+
+
+async def test_of_the_scores_of_15_candles_the_last_is_kept(store: Store):
+    await store.write_forecasts([], [score(n, labels=n) for n in range(31)])
+    found = await store.score_history(MARKET, "1m", 1, 10)
+    assert [one.labels for one in found] == [13, 28, 30]
+    assert [one.labels for one in await store.score_history(MARKET, "1m", 1, 2)] == [28, 30]

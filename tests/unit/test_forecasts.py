@@ -112,7 +112,7 @@ class Run:
     def save(self, entries: int | None = None) -> None:
         """Write down the state; with ``entries`` be killed after so many records."""
         self.drain()
-        for score in self.logic.grades():
+        for score in self.logic.grades(10_000):
             self.scores[score.market, score.interval, score.horizon] = score
         written = list(self.logic.checkpoint(0))
         for key, value in written[:entries]:

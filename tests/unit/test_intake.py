@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 from candles import batch, candle, gap
+from forecasts import predicted, prediction, score
 
 from chaintide.sinks.intake import MAX_KEPT_BYTES, read
 from chaintide.streams import codec
@@ -56,3 +57,19 @@ def test_what_is_not_text_is_kept_readably_and_not_without_end():
     assert letter.key == ""
     assert len(codec.encode(letter)) < 1_000_000
     assert isinstance(letter, DeadLetter)
+
+
+def test_predictions_and_scores_are_told_from_candles_by_their_topic():
+    said, graded = predicted(prediction()), score()
+    taken = read(
+        [
+            Record(codec.encode(said), topic="chaintide.probabilities.v1"),
+            Record(codec.encode(graded), topic="chaintide.scores.v1"),
+            Record(codec.encode(said), topic="chaintide.scores.v1"),
+            Record(codec.encode(GOOD)),
+        ]
+    )
+    assert taken.predictions == [said]
+    assert taken.scores == [graded]
+    assert taken.batches == [GOOD]
+    assert len(taken.dead_letters) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from candles import MARKET, batch, candle
+from forecasts import predicted, prediction
 from msgspec.structs import astuple
 
 from chaintide.sinks import sqlite
@@ -33,9 +34,9 @@ async def test_what_was_written_is_there_after_opening_again(path: Path):
 async def test_a_file_of_a_newer_program_is_refused(path: Path):
     await SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 5")
+        connection.execute("PRAGMA user_version = 6")
     connection.close()
-    with pytest.raises(ConfigError, match=r"schema 5.*upgrade chaintide"):
+    with pytest.raises(ConfigError, match=r"schema 6.*upgrade chaintide"):
         SqliteStore(path)
 
 
@@ -92,6 +93,18 @@ async def test_a_file_of_an_older_version_keeps_its_candles_and_takes_new_fields
         columns = [row[1] for row in connection.execute("PRAGMA table_info(candles)")]
     connection.close()
     assert tuple(columns) == Candle.__struct_fields__
+
+
+async def test_a_file_of_version_4_takes_forecasts(path: Path):
+    await SqliteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TABLE predictions; DROP TABLE scores")
+        connection.execute("PRAGMA user_version = 4")
+    connection.close()
+    store = SqliteStore(path)
+    await store.write_forecasts([predicted(prediction(0))], [])
+    assert await store.newest_predictions() == [prediction(0)]
+    await store.close()
 
 
 async def test_a_locked_file_is_worth_waiting_for(path: Path, monkeypatch: pytest.MonkeyPatch):
