@@ -6,13 +6,11 @@ none of them should wait for the libraries of the others.
 
 import asyncio
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from chaintide.api import chain_commands, listing, role_commands, roles
 from chaintide.api.backtest import backtest
@@ -33,7 +31,6 @@ URL = "ws://127.0.0.1:8321/ws/v1"
 # A clock that goes on while a machine sleeps, where there is one.
 _STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _BOOTED_NS = time.time_ns() - time.clock_gettime_ns(_STEADY)
-WIDE = 240  # columns: a number that wraps can be read, one that is cut cannot
 
 Workers = Annotated[int, typer.Option(min=1, help="How many workers share the partitions.")]
 
@@ -222,7 +219,7 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
 ) -> None:
     """Print the candles of a market from the store."""
     settings = settings_at(data_dir)
-    start_ms, end_ms = _time(start), _time(end)
+    start_ms, end_ms = listing.moment(start), listing.moment(end)
 
     async def run() -> int:
         async with roles.store(settings) as store:
@@ -232,10 +229,7 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
             names = ", ".join(known) or "none yet"
             err.print(f"No candles of {market}. Markets in the store: {names}", soft_wrap=True)
             return 1
-        if fmt == "table":
-            Console(width=WIDE).print(listing.as_table(found))
-        else:
-            sys.stdout.write(listing.as_csv(found) if fmt == "csv" else listing.as_json(found))
+        listing.show(found, fmt)
         return 0
 
     raise typer.Exit(run_until_told(run()))
@@ -274,16 +268,6 @@ def _listening(settings: Settings, port: int, address: str) -> roles.Listening:
         out.print(address.format(settings.http_host, number))
 
     return roles.Listening(port=port, announce=announce)
-
-
-def _time(text: str | None) -> int | None:
-    """Return milliseconds from ISO 8601 (UTC unless it says otherwise) or a number."""
-    from chaintide.api.rest.queries import time_ms
-
-    try:
-        return None if text is None else time_ms(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
 
 
 app.command()(backtest)

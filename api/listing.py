@@ -2,16 +2,21 @@
 
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
+import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
+from chaintide.api.rest.queries import time_ms
 from chaintide.streams.records import Candle
 
+WIDE = 240  # columns: a number that wraps can be read, one that is cut cannot
 Format = Literal["csv", "json", "table"]
 COLUMNS = (
     "market",
@@ -28,6 +33,26 @@ COLUMNS = (
     "status",
     "revision",
 )
+
+
+def moment(text: str | None) -> int | None:
+    """Return milliseconds from ISO 8601 (UTC unless it says otherwise) or a number.
+
+    Raises:
+        typer.BadParameter: If it is neither.
+    """
+    try:
+        return None if text is None else time_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither ISO 8601 nor milliseconds") from error
+
+
+def show(candles: Sequence[Candle], fmt: Format) -> None:
+    """Print candles."""
+    if fmt == "table":
+        Console(width=WIDE).print(as_table(candles))
+    else:
+        sys.stdout.write(as_csv(candles) if fmt == "csv" else as_json(candles))
 
 
 def cells(candle: Candle) -> list[str]:
