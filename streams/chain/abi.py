@@ -52,7 +52,7 @@ class Event:
         self._rest = rest
         kinds = [one["type"] for one in inputs if one["indexed"]] + [one["type"] for one in rest]
         names = [name for name, _ in (*self._indexed, *self._words)]
-        self._quick = compiled(names, kinds, self.topics - 1) if self._is_static else None
+        self.quick = compiled(names, kinds, self.topics - 1) if self._is_static else None
 
     def decode(self, topics: Sequence[str], data: str) -> dict[str, Plain]:
         """Return the arguments.
@@ -61,11 +61,6 @@ class Event:
             ValueError: If they are not what the event says.
             DecodingError: The same.
         """
-        if self._quick is not None and (found := self._quick(topics, data)) is not None:
-            return found
-        return self._decode(topics, data)
-
-    def _decode(self, topics: Sequence[str], data: str) -> dict[str, Plain]:
         args: dict[str, Plain] = {}
         for (name, read), topic in zip(self._indexed, topics[1:], strict=True):
             args[name] = read(_bytes(topic, _WORD))
@@ -116,6 +111,10 @@ class Events:
         if not topics:
             return Undecoded("no topics")
         event = self._events.get((topics[0], len(topics)))
+        if event is not None and event.quick is not None:
+            args = event.quick(topics, data)
+            if args is not None:
+                return Decoded(event.name, args)
         if event is None:
             event = self._events.get((topics[0].lower(), len(topics)))
         if event is None:

@@ -106,7 +106,10 @@ class Following:
                     around.now_ms,
                     poll_s=config.poll_ms / 1000,
                 )
-                yield feed, Takeover(self.rules, publishing, uuid.uuid4().hex)
+                try:
+                    yield feed, Takeover(self.rules, publishing, uuid.uuid4().hex)
+                finally:
+                    await feed.close()
         finally:
             await rpc.close()
 

@@ -4,16 +4,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.blocks import Header
 from chaintide.streams.chain.follower import Follower
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.past import Past
-from chaintide.streams.chain.publishing import Plan, Publishing, Reading
+from chaintide.streams.chain.pipe import Pipe, Writing
+from chaintide.streams.chain.publishing import Publishing, Reading
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import BlockMessage, Owner, Synced
+from chaintide.streams.chain.records import Owner, Synced
 from chaintide.streams.chain.rpc import RpcError
 from chaintide.streams.chain.steps import Apply, ApplyRange, Halt, Reject, Step
 from chaintide.streams.chain.takeover import Takeover
@@ -26,18 +27,6 @@ LEAST_RANGE: Final = 64  # fewer final blocks than this are walked one by one
 AGAIN_S: Final = 1.0
 MAX_REPORTED: Final = 1_000  # markets that a report names
 _FAULTS: Final = (RetryableError, BadRecordError, RpcError)
-
-
-class Writing(Protocol):
-    """Where a follower writes its plans and reads its block log."""
-
-    async def read(self) -> list[BlockMessage]:
-        """Return what is new in the block log."""
-        ...
-
-    async def write(self, plan: Plan) -> None:
-        """Write ``plan``, each part acknowledged before the next."""
-        ...
 
 
 @dataclass(slots=True)
@@ -56,10 +45,12 @@ class ChainFeed:
     follower: Follower = field(init=False)
     _learning: Learning = field(init=False)
     _past: Past = field(init=False)
+    _pipe: Pipe = field(init=False)
 
     def __post_init__(self) -> None:
         self._learning = Learning(Tokens(self.node), self.publishing, self._note)
         self._past = Past(self.node, self.publishing.watch)
+        self._pipe = Pipe(self.ledger)
 
     async def run(self, takeover: Takeover) -> None:
         """Take the chain over and follow it for as long as it is ours.
@@ -68,19 +59,26 @@ class ChainFeed:
             HaltedError: If the chain took back a final block.
             ReplacedError: If another follower has taken the chain over.
         """
-        follower = await self.take_over(takeover)
-        await self._until_done(self._find_children)
-        await self._until_done(self._fill_holes)
-        while True:
-            await self._check_owner()
-            try:
-                await self._go_to_head(follower)
-            except _FAULTS as error:
-                self._note(error)
-            if follower.halted:
-                raise HaltedError(follower.halted)
-            await _first_of(self.wake, self.poll_s)
-            self.wake.clear()
+        try:
+            follower = await self.take_over(takeover)
+            await self._until_done(self._find_children)
+            await self._until_done(self._fill_holes)
+            while True:
+                await self._check_owner()
+                try:
+                    await self.go_to_head()
+                except _FAULTS as error:
+                    self._note(error)
+                if follower.halted:
+                    raise HaltedError(follower.halted)
+                await _first_of(self.wake, self.poll_s)
+                self.wake.clear()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Give up what is not written yet."""
+        await self._pipe.close()
 
     async def take_over(self, takeover: Takeover) -> Follower:
         """Make the chain ours; return its follower."""
@@ -128,6 +126,7 @@ class ChainFeed:
             await self._catch_up(follower, end, on_blocks)
             await self._walk_to(follower, end)
             await self._do(follower.on_finalized(end))
+            await self._pipe.drained()
 
         await self._until_done(work)
 
@@ -228,13 +227,16 @@ class ChainFeed:
 
     # -------------------------------------------------------------------- head
 
-    async def _go_to_head(self, follower: Follower) -> None:
+    async def go_to_head(self) -> None:
+        """Apply what has been added to the chain, and make final what is."""
+        follower = self.follower
         final = await self.node.finalized()
         if final is not None:
             await self._catch_up(follower, final, lambda _: None)
         await self._walk_to(follower, await self.node.head())
         steps = follower.on_no_finalized() if final is None else follower.on_finalized(final)
         await self._do(steps)
+        await self._pipe.drained()
         self.status.state, self.status.last_error = "live", ""
 
     async def _walk_to(self, follower: Follower, head: Header) -> None:
@@ -259,13 +261,13 @@ class ChainFeed:
                 case Apply() | ApplyRange():
                     await self._apply(self.publishing.read(step))
                 case _:
-                    await self.ledger.write(self.publishing.plan(step))
+                    await self._pipe.put(self.publishing.plan(step))
 
     async def _apply(self, reading: Reading) -> None:
         aliases = await self._learning.learn(reading)
         if aliases:
             self.status.markets = self.publishing.pools.markets(MAX_REPORTED)
-        await self.ledger.write(self.publishing.applying(reading, aliases))
+        await self._pipe.put(self.publishing.applying(reading, aliases), is_block=True)
         self.status.trades = self.publishing.trades
         self.status.lag_ms = max(0, self.now_ms() - reading.end.time_ms)
 

@@ -187,10 +187,13 @@ class Publishing:
         yield from self._trades(reading.records, block)
 
     def _trades(self, records: Iterable[ChainLog], block: int | None) -> Iterable[Outgoing]:
+        known = self.pools.known
         trades: dict[Market, list[SwapTrade]] = defaultdict(list)
         for record in records:
-            pool = self.pools.known.get(record.stream)
-            if pool is not None and (trade := swap_of(record, pool)) is not None:
+            pool = known.get(record.stream)
+            if pool is None or record.event != pool.form.event:
+                continue
+            if (trade := swap_of(record, pool)) is not None:
                 trades[pool.market].append(trade)
         for market, swaps in trades.items():
             self.trades += len(swaps)

@@ -42,8 +42,7 @@ class Pool:
     form: SwapForm = OWN
 
 
-@dataclass(frozen=True, slots=True)
-class SwapTrade:
+class SwapTrade(msgspec.Struct, frozen=True, gc=False):
     """One swap; price and size are ``(n, scale)``."""
 
     id: int

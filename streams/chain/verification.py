@@ -18,6 +18,7 @@ Fault = Literal[
     "receipts differ",
 ]
 MAX_LOGS: Final = 1 << 20
+_INDEXES: Final = [hex(n) for n in range(4_096)]  # as nodes write them
 
 
 def fault_of(
@@ -43,9 +44,13 @@ def fault_of(
 def _fault_of_places(header: Header, logs: Sequence[RawLog]) -> Fault | None:
     if any(log.removed for log in logs):
         return "removed log"
-    if any(not _is_of(header, log) for log in logs):
-        return "logs of another block"
-    if (fault := _fault_of_indexes([log.index for log in logs])) is not None:
+    number = hex(header.number)
+    for log in logs:
+        is_plain = log.block_hash == header.hash and log.block_number == number
+        if not is_plain and not _is_of(header, log):
+            return "logs of another block"
+    is_plain = [log.log_index for log in logs] == _INDEXES[: len(logs)]
+    if not is_plain and (fault := _fault_of_indexes([log.index for log in logs])) is not None:
         return fault
     return None if _are_transactions_in_order(logs) else "transactions out of order"
 
@@ -83,11 +88,13 @@ def _fault_of_indexes(indexes: list[int]) -> Fault | None:
 
 def _are_transactions_in_order(logs: Sequence[RawLog]) -> bool:
     """Return whether transactions follow each other, each with one index and one hash."""
-    last, last_hash, hashes = -1, "", set[str]()
+    last, last_text, last_hash, hashes = -1, "", "", set[str]()
     for log in logs:
-        index, tx_hash = int(log.transaction_index, 16), log.transaction_hash
-        if index == last and tx_hash == last_hash:
+        tx_hash = log.transaction_hash
+        if tx_hash == last_hash and log.transaction_index == last_text:
             continue
+        last_text = log.transaction_index
+        index = int(last_text, 16)
         if index <= last or tx_hash in hashes:
             return False
         hashes.add(tx_hash)

@@ -57,6 +57,7 @@ class Watch:
     epoch: int = 0
     children: dict[str, Named] = field(default_factory=dict[str, Named])
     dropped: int = 0
+    _has_factories: bool = field(init=False)
 
     def __post_init__(self) -> None:
         wanted = {named.kind for named in self.named.values()}
@@ -64,6 +65,7 @@ class Watch:
         if missing := sorted(wanted - set(self.kinds)):
             raise ConfigError(f"chain {self.chain} has contracts of unknown kind {missing}")
         self.named = {address.lower(): kind for address, kind in self.named.items()}
+        self._has_factories = any(self.kinds[one.kind].factories for one in self.named.values())
 
     def kind_of(self, address: str) -> Kind | None:
         """Return the kind of the contract at ``address`` if it is watched."""
@@ -96,6 +98,8 @@ class Watch:
         A contract made by one that was made in the same block is found too.
         """
         found: dict[str, str] = {}
+        if not self._has_factories:
+            return found
         while fresh := self._children_in(number, logs):
             for address, kind in fresh.items():
                 self.add(address, kind, number)
