@@ -60,7 +60,8 @@ def test_the_demo_shows_candles_forming_says_how_it_is_and_ends_cleanly(
     until(demo, r"kraken:BTC-USD [\d.]+ \(\d+ trades\)")
     print(f"first candle after {time.monotonic() - started:.1f} s")  # noqa: T201
     ready = until_ready(api)
-    looked_at = {check["name"] for check in ready["checks"]}
+    # The local chain comes a little later, and only where anvil can be fetched.
+    looked_at = {check["name"] for check in ready["checks"]} - {"feed:31337"}
     assert looked_at == {"kafka", "store", "follower", "worker", "sink", "feed:kraken"}
     status, page = answer(f"{api}/v1/candles?market=kraken:BTC-USD&limit=1")
     assert (status, len(page["candles"])) == (200, 1)
