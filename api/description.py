@@ -11,6 +11,7 @@ from chaintide.api.live import messages, requests
 from chaintide.api.live.channels import KINDS
 from chaintide.api.live.effects import CLOSES
 from chaintide.api.live.requests import ErrorCode
+from chaintide.api.state.forecasts import ProbabilityEntry
 from chaintide.api.state.tape import Retraction, TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.records import Candle, FeedReport
@@ -41,6 +42,7 @@ ENTRIES: Final[dict[str, type[msgspec.Struct]]] = {
     "trades": TapeTrade,
     "ticker": TickerFigures,
     "candles": Candle,
+    "prob": ProbabilityEntry,
     "status": FeedReport,
 }
 

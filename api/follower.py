@@ -17,7 +17,16 @@ from chaintide.streams.epoch import read_epoch
 from chaintide.streams.errors import FatalError, RetryableError
 from chaintide.streams.feeds.backoff import Backoff
 from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import ALIASES, CANDLES, FEEDS, TICKS, TRADES, VIEWS
+from chaintide.streams.topics import (
+    ALIASES,
+    CANDLES,
+    FEEDS,
+    PROBABILITIES,
+    SCORES,
+    TICKS,
+    TRADES,
+    VIEWS,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +35,8 @@ DAY_MS: Final = 1_440 * MINUTE_MS
 LOOK_BACK_MS: Final[dict[str, int | None]] = {
     TRADES.name: 10 * MINUTE_MS,
     CANDLES.name: 10 * MINUTE_MS,
+    PROBABILITIES.name: 10 * MINUTE_MS,
+    SCORES.name: None,
     TICKS.name: 30 * MINUTE_MS,  # trending coins are read every ten minutes
     FEEDS.name: None,  # compacted: from its beginning, like those below
     ALIASES.name: None,

@@ -10,6 +10,7 @@ from chaintide.api.state.series import MAX_LOADED
 from chaintide.api.state.ticker import MINUTES
 from chaintide.api.state.view import View
 from chaintide.sinks.candle_store import CandleStore
+from chaintide.sinks.forecast_store import Store
 from chaintide.streams.errors import RetryableError
 from chaintide.streams.feeds.backoff import Backoff
 from chaintide.streams.intervals import Interval
@@ -38,16 +39,21 @@ async def load_days(view: View, store: CandleStore) -> None:
     await asyncio.gather(*[load(market) for market in await store.markets()])
 
 
-async def load_patiently(view: View, store: CandleStore) -> None:
-    """Do the same as soon as the store answers."""
+async def load_patiently(view: View, store: Store) -> None:
+    """Do the same, and bring the newest predictions, as soon as the store answers."""
     backoff = Backoff(cap_s=LONGEST_WAIT_S)
     while True:
         try:
-            return await load_days(view, store)
+            await load_days(view, store)
+            newest = await store.newest_predictions()
         except RetryableError as error:
             wait_s = backoff.next_s(random.random)
             logger.warning("store not read wait_s=%.2f reason=%s", wait_s, error)
             await asyncio.sleep(wait_s)
+            continue
+        for said in newest:
+            view.forecasts.on_prediction(said)
+        return
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ KINDS: Final[dict[str, Kind]] = {
     "candles": Kind(
         re.compile(f"{_MARKET}:{_INTERVAL}", re.ASCII), "candles:<market>:<interval>", 100
     ),
+    "prob": Kind(re.compile(f"{_MARKET}:{_INTERVAL}", re.ASCII), "prob:<market>:<interval>", 48),
     "status": Kind(re.compile(""), "status", 100),
 }
 

@@ -8,10 +8,13 @@ import msgspec
 
 from chaintide.api.rest.queries import CandlesQuery
 from chaintide.api.state.catalogue import FeedEntry, MarketEntry
+from chaintide.api.state.forecasts import ModelEntry, ProbabilityEntry
 from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.feeds.coingecko import TrendingCoin
+from chaintide.streams.intervals import Interval
+from chaintide.streams.probabilities import ReliabilityBin, Step
 from chaintide.streams.records import Candle, Gap, Market
 
 
@@ -48,6 +51,41 @@ class PoolsPage(msgspec.Struct, frozen=True):
 
     pools: list[PoolEntry]
     next: Market | None
+
+
+class ProbabilitiesAnswer(msgspec.Struct, frozen=True):
+    """The newest predictions of a market, one for each horizon."""
+
+    market: Market
+    interval: Interval
+    probabilities: list[ProbabilityEntry]
+
+
+class ModelsPage(msgspec.Struct, frozen=True):
+    """Models sorted by market; ``next`` is ``after`` of the next page, null on the last."""
+
+    models: list[ModelEntry]
+    next: str | None
+
+
+class SkillPoint(msgspec.Struct, frozen=True):
+    """The skill of a model after so many labels."""
+
+    time_ms: int
+    labels: int
+    skill: float | None
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """What a model said beside what came, in bins of equal size, and its history.
+
+    ``steps`` are the last 20 drifts and promotions, ``history`` has a point each 15 candles.
+    """
+
+    model: ModelEntry
+    bins: list[ReliabilityBin]
+    steps: list[Step]
+    history: list[SkillPoint]
 
 
 class TrendingAnswer(msgspec.Struct, frozen=True):
@@ -115,6 +153,9 @@ STRUCTS = (
     TickersAnswer,
     MarketsAnswer,
     PoolsPage,
+    ProbabilitiesAnswer,
+    ModelsPage,
+    Calibration,
     TrendingAnswer,
     FeedsAnswer,
     GapsAnswer,

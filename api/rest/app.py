@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from chaintide.api.rest import (
     client_routes,
+    forecast_routes,
     health_routes,
     klines,
     market_routes,
@@ -40,7 +41,7 @@ def new_app(backend: Backend) -> FastAPI:
     )
     app.state.backend = backend
     app.state.metrics = Metrics(backend)
-    for module in (market_routes, pool_routes, client_routes, health_routes):
+    for module in (market_routes, pool_routes, forecast_routes, client_routes, health_routes):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     app.add_exception_handler(HTTPException, _on_http_error)

@@ -123,6 +123,32 @@ class PoolsQuery(Query):
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Pools a page.")
 
 
+class ProbabilitiesQuery(Query):
+    """Which predictions."""
+
+    market: MarketName
+    interval: Interval = Field(default="1m", description="Length of a candle.")
+    horizon: int | None = Field(
+        default=None, ge=1, le=48, description="How many candles ahead. Without it all of them."
+    )
+    expired: bool = Field(default=False, description="Show those that are too old, too.")
+
+
+class ModelsQuery(Query):
+    """Which models."""
+
+    market: MarketName | None = None
+    interval: Interval | None = Field(default=None, description="Length of a candle.")
+    after: str = Field(default="", max_length=300, description="`next` of the page before.")
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Models a page.")
+
+
+class CalibrationQuery(Query):
+    """Of which market."""
+
+    market: MarketName
+
+
 class TickersQuery(Query):
     """Which tickers."""
 

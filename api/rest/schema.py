@@ -59,7 +59,7 @@ POOL: Final = {
 }
 _ERRORS: Final = {
     400: "A parameter is unknown, missing or wrong; `errors` says which.",
-    404: "There is no such market or pool.",
+    404: "There is no such market, pool or model.",
     405: "The method is not GET.",
     429: "Too many requests; `Retry-After` says when to try again.",
     500: "A fault of this program.",

@@ -7,6 +7,7 @@ import msgspec
 
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.catalogue import Catalogue
+from chaintide.api.state.forecasts import Forecasts, fresh
 from chaintide.api.state.overlay import Overlay, seq_of
 from chaintide.api.state.pools import Pools
 from chaintide.api.state.tape import Retraction, Tape, tape_trades
@@ -17,6 +18,7 @@ from chaintide.streams.chain.records import Alias
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.intervals import INTERVALS, Interval
+from chaintide.streams.probabilities import ModelScore, PredictionBatch
 from chaintide.streams.records import (
     Candle,
     CandleBatch,
@@ -32,6 +34,8 @@ _batches = msgspec.json.Decoder(CandleBatch)
 _ticks = msgspec.json.Decoder(PriceTick | Trending)
 _aliases = msgspec.json.Decoder(Alias)
 _views = msgspec.json.Decoder(PoolView)
+_predictions = msgspec.json.Decoder(PredictionBatch)
+_scores = msgspec.json.Decoder(ModelScore)
 _reports = msgspec.json.Decoder(FeedReport)
 STATUS = "status"
 
@@ -68,6 +72,7 @@ class View:
     def __init__(self) -> None:
         self.catalogue = Catalogue()
         self.pools = Pools()
+        self.forecasts = Forecasts()
         self.overlay = Overlay()
         self.bad_records = 0
         self._tapes = Tapes()
@@ -76,6 +81,7 @@ class View:
 
     def on_record(self, record: LogRecord) -> list[Update]:
         """Apply one record and return what it changes, channel by channel."""
+        self.forecasts.on_time(record.time_ms)
         try:
             updates = self._applied(record)
         except (BadRecordError, ValueError, ArithmeticError):
@@ -109,13 +115,14 @@ class View:
         if channel == STATUS:
             return self._snapshot(channel, self.catalogue.reports()[:count])
         market, interval = Market(subject), ""
-        if kind == "candles":
+        if kind in {"candles", "prob"}:
             name, _, interval = subject.rpartition(":")
             market = Market(name)
         if market not in self.catalogue:
             return None
-        if kind == "candles" and interval in INTERVALS:
-            return self._candles(channel, market, interval, count)
+        if interval in INTERVALS:
+            found = self._candles if kind == "candles" else self._probabilities
+            return found(channel, market, interval, count)
         if kind == "trades":
             return self._snapshot(channel, self.tape(market).newest(count))
         if kind == "ticker":
@@ -131,17 +138,26 @@ class View:
                 return self._on_trades(record)
             case topics.CANDLES.name:
                 return self._on_candles(record)
+            case topics.PROBABILITIES.name:
+                return self._on_predictions(record)
             case topics.TICKS.name:
                 return self._on_tick(record)
             case topics.FEEDS.name:
                 return self._on_report(record)
+            case _:
+                self._on_state(record)
+                return []
+
+    def _on_state(self, record: LogRecord) -> None:
+        match record.topic:
+            case topics.SCORES.name:
+                self.forecasts.on_score(codec.decode(_scores, record.value))
             case topics.ALIASES.name:
                 self.catalogue.on_alias(codec.decode(_aliases, record.value))
             case topics.VIEWS.name if record.value.startswith(b"{"):  # else a worker's own notes
                 self.pools.on_view(codec.decode(_views, record.value))
             case _:
                 pass
-        return []
 
     def _on_trades(self, record: LogRecord) -> list[Update]:
         match codec.decode_trades(record.value):
@@ -209,6 +225,12 @@ class View:
             updates.append(update)
         return updates
 
+    def _on_predictions(self, record: LogRecord) -> list[Update]:
+        batch = codec.decode(_predictions, record.value)
+        if not self.catalogue.on_market(batch.market):
+            return []
+        return self.forecasts.on_batch(batch, offset=record.offset, published_ms=record.time_ms)
+
     def _on_tick(self, record: LogRecord) -> list[Update]:
         observed = codec.decode(_ticks, record.value)
         if isinstance(observed, Trending):
@@ -233,6 +255,12 @@ class View:
         found, is_short = series.newest(count)
         seq = self._seqs.get(channel, 0)
         return Snapshot(seq, [codec.encode(candle) for candle in found], is_short)
+
+    def _probabilities(
+        self, channel: str, market: Market, interval: Interval, count: int
+    ) -> Snapshot:
+        known = self.forecasts.predictions(market, interval)
+        return self._snapshot(channel, fresh(known, now_ms=self.forecasts.heard_ms)[:count])
 
     def _snapshot(self, channel: str, entries: Sequence[msgspec.Struct]) -> Snapshot:
         return Snapshot(self._seqs.get(channel, 0), [codec.encode(entry) for entry in entries])

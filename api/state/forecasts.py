@@ -1,0 +1,226 @@
+"""The newest predictions and scores of all markets, in the words that readers are told."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from chaintide.api.live.update import Update
+from chaintide.api.state.overlay import PLACES, seq_of
+from chaintide.streams import codec
+from chaintide.streams.intervals import Interval
+from chaintide.streams.probabilities import (
+    ModelScore,
+    Prediction,
+    PredictionBatch,
+    PriceSource,
+    score_key,
+)
+from chaintide.streams.records import Market
+
+MAX_SERIES: Final = 300_000
+CLAIM: Final = 20.0  # evidence from which on skill is no luck
+ENOUGH_LABELS: Final = 30
+Verdict = Literal["learning", "no better than the base rate", "better than the base rate"]
+
+
+class ProbabilityEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """How likely a market is higher, unchanged or lower ``horizon`` candles on.
+
+    It speaks of ``due_at`` and must not be shown as current from ``expires_at`` on, when its
+    ``status`` is ``expired``. ``confidence_level`` 0 means that this is the base rate and nothing
+    else; from an ``evidence`` of 20 on skill is no luck. ``quantiles`` are prices at 5, 10, 25,
+    50, 75, 90 and 95 %; ``price_target`` is the middle one.
+    """
+
+    prediction_id: str
+    market: Market
+    interval: Interval
+    horizon: int
+    issued_at: int
+    due_at: int
+    expires_at: int
+    probability_up: float
+    probability_flat: float
+    probability_down: float
+    confidence_level: float
+    evidence: float
+    n_labels: int
+    price_ref: float
+    price_source: PriceSource
+    price_target: float
+    quantiles: list[float]
+    model_id: str
+    model_version: str
+    features_hash: str
+    methodology: str
+    status: Literal["issued", "refreshed", "expired"]
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """How good a model is at one market.
+
+    ``skill`` is the share of the base rate's log-loss that is saved, below 0 it is worse;
+    ``verdict`` says in words whether that can be luck. ``issued`` is ``resolved`` + ``pending`` +
+    ``void``. Figures are null until something was scored.
+    """
+
+    market: Market
+    model_id: str
+    interval: Interval
+    horizon: int
+    as_of_ms: int
+    model_version: str
+    features_hash: str
+    verdict: Verdict
+    skill: float | None
+    issued: int
+    resolved: int
+    pending: int
+    void: int
+    amended: int
+    labels: int
+    log_loss: float | None
+    log_loss_base: float | None
+    brier: float | None
+    brier_base: float | None
+    ece: float | None
+    ece_floor: float | None
+    coverage_50: float | None
+    coverage_80: float | None
+    coverage_90: float | None
+    gap1_brier: float | None
+    gap1_brier_base: float | None
+    evidence: float
+    drift_alarms: int
+    has_challenger: bool
+    challengers: int
+    promotions: int
+
+
+class Forecasts:
+    """The last word on each series; beyond 300,000 series, new ones are not known."""
+
+    def __init__(self) -> None:
+        self.heard_ms = 0
+        self._said: dict[tuple[Market, Interval], dict[int, Prediction]] = {}
+        self._scores: dict[str, ModelScore] = {}
+        self._sorted: list[str] = []
+
+    def on_time(self, time_ms: int) -> None:
+        """Note the time of a record of the log, the clock by which a snapshot is fresh."""
+        self.heard_ms = max(self.heard_ms, time_ms)
+
+    def on_batch(self, batch: PredictionBatch, *, offset: int, published_ms: int) -> list[Update]:
+        """Take predictions, and return what is to be told of the new ones."""
+        said = [one for one in batch.predictions if self.on_prediction(one)]
+        return [
+            Update(
+                channel=f"prob:{one.market}:{one.interval}",
+                seq=seq_of(offset, place),
+                key=one.horizon,
+                type="update",
+                event_ms=one.issued_at,
+                published_ms=published_ms,
+                data=codec.encode(entry_of(one, now_ms=published_ms)),
+            )
+            for place, one in enumerate(said[-PLACES:])
+        ]
+
+    def on_prediction(self, said: Prediction) -> bool:
+        """Take a prediction, and return whether it is news."""
+        key = (said.market, said.interval)
+        if key not in self._said and len(self._said) >= MAX_SERIES:
+            return False
+        series = self._said.setdefault(key, {})
+        known = series.get(said.horizon)
+        if known is not None and said.issued_at < known.issued_at:
+            return False
+        series[said.horizon] = said
+        return True
+
+    def on_score(self, score: ModelScore) -> None:
+        """Take the scores of a model, unless a replaced forecaster wrote them."""
+        key = score_key(score.market, score.interval, score.horizon)
+        known = self._scores.get(key)
+        if known is None:
+            if len(self._scores) >= MAX_SERIES:
+                return
+            self._sorted = []
+        elif (score.generation, score.offset) < (known.generation, known.offset):
+            return
+        self._scores[key] = score
+
+    def predictions(self, market: Market, interval: Interval) -> list[Prediction]:
+        """Return the newest prediction of each horizon, the nearest first."""
+        series = self._said.get((market, interval), {})
+        return [series[horizon] for horizon in sorted(series)]
+
+    def score(self, market: Market, interval: Interval, horizon: int) -> ModelScore | None:
+        """Return the scores of a model, None if it has none yet."""
+        return self._scores.get(score_key(market, interval, horizon))
+
+    def scores(
+        self, market: Market | None, interval: Interval | None, after: str
+    ) -> list[ModelScore]:
+        """Return scores whose keys come after ``after``, sorted by market."""
+        if len(self._sorted) != len(self._scores):
+            self._sorted = sorted(self._scores)
+        found = [self._scores[key] for key in self._sorted[bisect_right(self._sorted, after) :]]
+        return [
+            score
+            for score in found
+            if (market is None or score.market == market)
+            and (interval is None or score.interval == interval)
+        ]
+
+
+def entry_of(said: Prediction, *, now_ms: int) -> ProbabilityEntry:
+    """Return what readers are told ``now_ms``."""
+    return ProbabilityEntry(
+        prediction_id=said.prediction_id,
+        market=said.market,
+        interval=said.interval,
+        horizon=said.horizon,
+        issued_at=said.issued_at,
+        due_at=said.due_at,
+        expires_at=said.expires_at,
+        probability_up=said.p_up,
+        probability_flat=said.p_flat,
+        probability_down=said.p_down,
+        confidence_level=said.confidence,
+        evidence=said.evidence,
+        n_labels=said.n_labels,
+        price_ref=said.price_ref,
+        price_source=said.price_source,
+        price_target=said.price_target,
+        quantiles=said.quantiles,
+        model_id=said.model_id,
+        model_version=said.model_version,
+        features_hash=said.features_hash,
+        methodology=said.methodology,
+        status="expired" if said.expires_at <= now_ms else said.status,
+    )
+
+
+def fresh(predictions: Sequence[Prediction], *, now_ms: int) -> list[ProbabilityEntry]:
+    """Return what readers are told of those ``predictions`` that have not expired."""
+    return [entry_of(said, now_ms=now_ms) for said in predictions if said.expires_at > now_ms]
+
+
+def verdict(score: ModelScore) -> Verdict:
+    """Return whether a model is any good: only what is no luck counts."""
+    if score.labels < ENOUGH_LABELS:
+        return "learning"
+    is_better = score.evidence >= CLAIM and (score.skill or 0.0) > 0.0
+    return "better than the base rate" if is_better else "no better than the base rate"
+
+
+def model_entry(score: ModelScore) -> ModelEntry:
+    """Return what readers are told of a model."""
+    made = {"verdict", "skill"}
+    known = {
+        name: getattr(score, name) for name in ModelEntry.__struct_fields__ if name not in made
+    }
+    return ModelEntry(verdict=verdict(score), skill=score.skill, **known)

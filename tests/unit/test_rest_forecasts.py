@@ -1,0 +1,146 @@
+"""The routes about probabilities: nothing stale is shown as fresh, and no claim is luck."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from candles import MARKET, candle
+from forecasts import predicted, prediction, score
+from serving import NOW_MS, Served, serving
+
+from chaintide.api.loading import load_patiently
+from chaintide.api.state.forecasts import Forecasts
+from chaintide.api.state.view import LogRecord
+from chaintide.streams import codec, topics
+from chaintide.streams.intervals import MINUTE_MS
+from chaintide.streams.probabilities import Step
+
+LAST = NOW_MS // MINUTE_MS - 1  # the candle that closed last
+KEYS = {"market": MARKET, "interval": "1m"}
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path) as served:
+        await served.stored(candle(LAST))
+        yield served
+
+
+async def test_a_prediction_is_told_in_the_words_of_readers(api: Served):
+    said = prediction(LAST, horizon=5)
+    api.record(topics.PROBABILITIES, predicted(prediction(LAST), said))
+    answer = (await api.get("/v1/probabilities", **KEYS, horizon=5)).json()
+    [entry] = answer["probabilities"]
+    names = {"p_up": "probability_up", "p_flat": "probability_flat", "p_down": "probability_down"}
+    told = {names.get(k, k): v for k, v in msgspec.to_builtins(said).items()}
+    told["confidence_level"] = told.pop("confidence")
+    del told["v"], told["type"]
+    assert entry == told
+    both = (await api.get("/v1/probabilities", **KEYS)).json()["probabilities"]
+    assert [one["horizon"] for one in both] == [1, 5]
+
+
+async def test_an_expired_prediction_is_left_out_or_says_that_it_is(api: Served):
+    old = prediction(LAST - 3)
+    assert old.expires_at <= NOW_MS
+    api.record(topics.PROBABILITIES, predicted(old))
+    assert (await api.get("/v1/probabilities", **KEYS)).json()["probabilities"] == []
+    [entry] = (await api.get("/v1/probabilities", **KEYS, expired="true")).json()["probabilities"]
+    assert entry["status"] == "expired"
+
+
+async def test_an_older_prediction_never_replaces_a_newer_one(api: Served):
+    newest = prediction(LAST)
+    api.record(topics.PROBABILITIES, predicted(newest))
+    api.record(topics.PROBABILITIES, predicted(prediction(LAST - 1, p_up=0.9)))
+    [entry] = (await api.get("/v1/probabilities", **KEYS)).json()["probabilities"]
+    assert entry["prediction_id"] == newest.prediction_id
+
+
+async def test_a_server_that_starts_knows_the_newest_predictions_of_the_store(api: Served):
+    await api.store.write_forecasts([predicted(prediction(LAST, horizon=15))], [])
+    await load_patiently(api.backend.view, api.store)
+    [entry] = (await api.get("/v1/probabilities", **KEYS)).json()["probabilities"]
+    assert entry["horizon"] == 15
+
+
+def update(api: Served, *predictions: object, offset: int, time_ms: int) -> list[tuple[int, int]]:
+    value = codec.encode(predicted(*predictions))
+    record = LogRecord(topics.PROBABILITIES.name, offset, time_ms, value)
+    return [(one.seq, one.key) for one in api.backend.view.on_record(record)]
+
+
+async def test_a_channel_begins_with_what_is_fresh_and_conflates_by_horizon(api: Served):
+    channel = f"prob:{MARKET}:1m"
+    found = update(api, prediction(LAST), prediction(LAST, horizon=5), offset=9, time_ms=NOW_MS)
+    assert found == [(10_000, 1), (10_001, 5)]
+    snapshot = api.backend.view.snapshot(channel, 48)
+    assert snapshot is not None
+    assert (snapshot.seq, len(snapshot.data)) == (10_001, 2)
+    assert b'"probability_up":0.53' in snapshot.data[0]
+    update(api, prediction(LAST - 1), offset=10, time_ms=NOW_MS + 10 * MINUTE_MS)
+    later = api.backend.view.snapshot(channel, 48)
+    assert later is not None
+    assert (later.seq, later.data) == (10_001, [])
+
+
+async def test_models_are_paged_and_chosen(api: Served):
+    for horizon in (1, 5):
+        for interval in ("1m", "5m"):
+            api.record(topics.SCORES, score(LAST, horizon=horizon, interval=interval))
+    first = (await api.get("/v1/models", market=MARKET, limit=3)).json()
+    assert [one["model_id"] for one in first["models"]] == ["1m/1", "1m/5", "5m/1"]
+    rest = (await api.get("/v1/models", after=first["next"])).json()
+    assert [one["model_id"] for one in rest["models"]] == ["5m/5"]
+    assert rest["next"] is None
+    chosen = (await api.get("/v1/models", interval="5m")).json()["models"]
+    assert [one["model_id"] for one in chosen] == ["5m/1", "5m/5"]
+    assert (await api.get("/v1/models", market="x:Y")).json()["models"] == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "evidence", "verdict"),
+    [
+        (29, 99.0, "learning"),
+        (30, 19.9, "no better than the base rate"),
+        (30, 20.0, "better than the base rate"),
+    ],
+)
+async def test_only_what_is_no_luck_is_called_better(
+    api: Served, labels: int, evidence: float, verdict: str
+):
+    api.record(topics.SCORES, score(LAST, labels=labels, evidence=evidence))
+    [model] = (await api.get("/v1/models")).json()["models"]
+    assert model["verdict"] == verdict
+    assert model["skill"] == pytest.approx(1 - 0.6929 / 0.6931)
+
+
+async def test_calibration_shows_bins_drifts_and_the_skill_as_it_has_been(api: Served):
+    past = [score(LAST - back, labels=600 - back) for back in (60, 30)]
+    await api.store.write_forecasts([], past)
+    api.record(topics.SCORES, score(LAST, steps=[Step(7, "drift")]))
+    answer = (await api.get("/v1/models/1m/1/calibration", market=MARKET)).json()
+    assert [one["labels"] for one in answer["history"]] == [540, 570, 600]
+    assert answer["bins"][1] == {"labels": 300, "said": 0.52, "came": 0.55}
+    assert answer["steps"] == [{"time_ms": 7, "kind": "drift"}]
+    assert answer["model"]["ece_floor"] == 0.06
+    missing = await api.get("/v1/models/1m/7/calibration", market=MARKET)
+    assert missing.status_code == 404
+    assert "no model 1m/7" in missing.json()["detail"]
+
+
+async def test_nobody_says_there_is_no_model_before_scores_are_read(api: Served):
+    api.backend.following.lack = "reading"
+    answer = await api.get("/v1/models/1m/7/calibration", market=MARKET)
+    assert answer.status_code == 503
+    assert (await api.get("/v1/models")).status_code == 503
+
+
+def test_scores_of_a_replaced_forecaster_change_nothing():
+    known = Forecasts()
+    known.on_score(score(offset=9, generation=2))
+    known.on_score(score(offset=10, generation=1, labels=1))
+    found = known.score(score().market, "1m", 1)
+    assert found is not None
+    assert found.labels == 600
