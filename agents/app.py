@@ -205,11 +205,11 @@ class FaustWorker:
                 opening.cancel()
             if (shard := self.shards.pop(tp, None)) is not None:
                 self._progress.pop(tp, None)
-                await shard.flush()
+                await shard.release()
 
     async def _shutdown(self, _app: Any, **_: Any) -> None:  # noqa: ANN401
         for shard in self.shards.values():
-            await shard.flush()
+            await shard.release()
         if self._producer is not None:
             await self._producer.stop()
 

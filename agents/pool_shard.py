@@ -55,3 +55,7 @@ class PoolShard:
             await self._out.delivered()
             for event in events:
                 event.ack()
+
+    async def release(self) -> None:
+        """Leave nothing undone, as the partition is given up."""
+        await self.flush()

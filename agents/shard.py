@@ -75,6 +75,10 @@ class Shard:
             for event in events:
                 event.ack()
 
+    async def release(self) -> None:
+        """Leave nothing undone, as the partition is given up."""
+        await self.flush()
+
     def _results(self, levels: range) -> list[Outgoing]:
         refused, self._refused = self._refused, []
         results: list[Outgoing] = [

@@ -37,6 +37,7 @@ class ForecastShard:
         self._sending = asyncio.Lock()
         self._saved_s = self._learned_s = asyncio.get_running_loop().time()
         self._learned = 0
+        self._is_leaving = False
 
     @property
     def is_full(self) -> bool:
@@ -88,9 +89,15 @@ class ForecastShard:
             for event in events:
                 event.ack()
 
+    async def release(self) -> None:
+        """Make everything durable now, as the partition is given up."""
+        self._is_leaving = True
+        await self.flush()
+
     def _is_due(self) -> bool:
         now_s = asyncio.get_running_loop().time()
-        if len(self._unacked) >= MAX_UNACKED or now_s - self._saved_s >= LATEST_S:
+        is_forced = self._is_leaving or len(self._unacked) >= MAX_UNACKED
+        if is_forced or now_s - self._saved_s >= LATEST_S:
             return True
         is_quiet = now_s - self._learned_s >= QUIET_S
         return is_quiet and now_s - self._saved_s >= SNAPSHOT_EVERY_S

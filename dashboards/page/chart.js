@@ -47,6 +47,7 @@ export class Chart {
   #series = null;
   #places = 2;
   #isChain = false;
+  #targets = [];
   #fresh = new Map(); // corrected a moment ago: open time -> timer
   #hovered = null;
   #isFitted = false;
@@ -108,6 +109,19 @@ export class Chart {
   replace(series) {
     this.#series = series;
     this.refill();
+  }
+
+  /** Draw where the price is expected: its middle, and between which prices 8 times in 10. */
+  setTarget(entry) {
+    for (const line of this.#targets) this.#prices.removePriceLine(line);
+    this.#targets = [];
+    if (entry === null) return;
+    const [low, high] = [entry.quantiles[1], entry.quantiles[5]];
+    const rows = [[high, "90 %", 3], [entry.price_target, "target", 2], [low, "10 %", 3]];
+    for (const [price, title, lineStyle] of rows) {
+      const options = { price, title, lineStyle, lineWidth: 1, color: color("accent"), axisLabelVisible: false };
+      this.#targets.push(this.#prices.createPriceLine(options));
+    }
   }
 
   /** Say whether the market is on a chain, where candles that are not final are pale. */

@@ -5,6 +5,7 @@ import { Chart, legend } from "./chart.js";
 import { Feeds } from "./feeds.js";
 import * as format from "./format.js";
 import { Markets } from "./markets.js";
+import { Outlook } from "./outlook.js";
 import { Pool } from "./pool.js";
 import { get, patiently } from "./rest.js";
 import { Series } from "./series.js";
@@ -26,6 +27,7 @@ const PAGE_LIMIT = 1_000;
 const MOST_CANDLES = 20_000;
 const LIVE_MARKETS = 100;
 const POOL_EVERY_MS = 2_000;
+const CALIBRATION_EVERY_MS = 15_000;
 const STATES = {
   connecting: "Connecting",
   live: "Live",
@@ -46,6 +48,7 @@ const outside = {
 const stream = new Stream(`${location.origin.replace(/^http/, "ws")}/ws/v1`, onState, outside);
 const feeds = new Feeds(byId("feeds"), serverNow, (venue) => markets.venueName(venue));
 const tape = new Tape(byId("tape"));
+const outlook = new Outlook(byId("outlook"), serverNow, (entry) => chart?.setTarget(entry));
 const pool = new Pool(byId("pool"));
 const markets = new Markets(byId("market-table"), byId("filter"), byId("market-note"), (market) =>
   choose({ market }),
@@ -95,30 +98,34 @@ function choose({ market = chosen.market, interval = chosen.interval }) {
     tape.clear(places());
     pool.clear();
   }
+  outlook.clear(places().price);
   chart?.show(chosen.series, places().price);
   markPending();
   subscribe();
   loadNewest();
   loadPool();
+  loadCalibration();
 }
 
 function channels() {
   const { market, interval } = chosen;
-  return { candles: `candles:${market}:${interval}`, trades: `trades:${market}` };
+  return { candles: `candles:${market}:${interval}`, trades: `trades:${market}`, prob: `prob:${market}:${interval}` };
 }
 
 function leave() {
   if (!chosen.market) return;
   stream.unsubscribe(channels().candles);
   stream.unsubscribe(channels().trades);
+  stream.unsubscribe(channels().prob);
 }
 
 function subscribe() {
-  const { candles, trades } = channels();
+  const { candles, trades, prob } = channels();
   const mine = chosen;
   const ifMine = (then) => (message) => mine === chosen && then(message);
   stream.subscribe(candles, { snapshot: 300 }, ifMine(onCandles));
   stream.subscribe(trades, { snapshot: 40, policy: "buffer", max_hz: 5 }, ifMine(onTrades));
+  stream.subscribe(prob, { snapshot: 48, max_hz: 2 }, ifMine((message) => outlook.onMessage(message)));
 }
 
 function places() {
@@ -248,6 +255,21 @@ async function loadPool() {
   }
 }
 
+/** Show how good the model is whose predictions are shown. */
+async function loadCalibration() {
+  const { market, interval } = chosen;
+  const { horizon } = outlook;
+  if (!market || horizon === null) return;
+  let found = null;
+  try {
+    found = await get(`/v1/models/${interval}/${horizon}/calibration`, { market });
+  } catch {
+    // It has no figures yet, and the next round asks again.
+  }
+  const isMine = market === chosen.market && interval === chosen.interval;
+  if (isMine && horizon === outlook.horizon) outlook.onCalibration(found);
+}
+
 function unit(text, name) {
   return name && text !== "–" ? `${text} ${name}` : text;
 }
@@ -361,6 +383,9 @@ function start() {
   patiently(loadMarkets, (error) => chosen.market || notice(error.message));
   setInterval(() => loadMarkets().catch(() => {}), 15_000); // the next round asks again
   setInterval(() => feeds.draw(), 1_000);
+  outlook.onHorizon = loadCalibration;
+  setInterval(() => outlook.draw(), 1_000); // what expires goes
+  setInterval(loadCalibration, CALIBRATION_EVERY_MS);
   setInterval(loadPool, POOL_EVERY_MS);
 }
 

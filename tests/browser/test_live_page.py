@@ -214,6 +214,26 @@ def test_closed_candles_on_the_chart_equal_rest(demo: Demo, trader: Trader):
 
 
 @pytest.mark.usefixtures("closed_ms")
+def test_probabilities_are_shown_with_what_may_be_luck(demo: Demo, trader: Trader):
+    def part(name: str) -> str:
+        return f"document.querySelector('#outlook [data-part={name}]')"
+
+    trader.open(f"#{OURS}/1m")
+    demo.trade((time.time_ns() // 1_000_000, 1_010))  # an open candle is predicted from
+    trader.until(f"!{part('gauge')}.hidden && {part('up-words')}.textContent.includes('higher')")
+    trader.until(f"{part('judgement')}.textContent.includes('base rate')", seconds=180)
+    trader.until(f"{part('reliability')}.querySelectorAll('circle').length > 1")
+    trader.page.focus("#outlook input[name=horizon]")
+    trader.page.keyboard.press("ArrowRight")
+    trader.until(f"{part('horizons')}.querySelector('input:checked').value === '5'")
+    models = demo.get(f"/v1/models?market={OURS}&interval=1m")["models"]
+    assert [one["horizon"] for one in models] == [1, 5, 15]
+    for one in models:
+        assert one["issued"] == one["resolved"] + one["pending"] + one["void"]
+        assert one["labels"] > 1_000
+
+
+@pytest.mark.usefixtures("closed_ms")
 def test_scrolling_left_brings_older_candles(trader: Trader):
     trader.open(f"#{OURS}/1m")
     trader.page.focus("#chart")

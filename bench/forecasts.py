@@ -1,0 +1,183 @@
+"""From a candle that closes to its probabilities at a WebSocket client, for many markets at once.
+
+The candles of all markets close in the same moment, as they do every minute. Each is timed from
+just before it is written to its topic; forecaster, server, Kafka and clients share the machine.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from contextlib import AsyncExitStack, suppress
+from statistics import quantiles
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from rig.candles import FIRST
+from rig.kafka import PARTITIONS, Cluster, cluster
+from rig.machine import BENCH
+from rig.report import report
+from websockets.asyncio.client import ClientConnection, connect
+
+from chaintide.streams import codec
+from chaintide.streams.intervals import MINUTE_MS
+from chaintide.streams.partitions import partition_of
+from chaintide.streams.records import Candle, CandleBatch, Market
+from chaintide.streams.topics import CANDLES
+
+CHANNELS = 125  # of a client
+HORIZONS = 3
+
+
+class Rounds:
+    """Candles of all markets, minute by minute, and when what was learned from them arrived."""
+
+    def __init__(self, markets: list[Market]) -> None:
+        self.markets = markets
+        self.chance = random.Random(1)
+        self.prices = dict.fromkeys(markets, 100.0)
+        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 2_000
+        self.sent_s: dict[tuple[str, int], float] = {}
+        self.latencies_ms: list[float] = []
+        self.missing = 0
+        self.arrived = asyncio.Event()
+
+    def batch(self, market: Market, number: int) -> CandleBatch:
+        self.prices[market] *= 1 + self.chance.gauss(0, 0.001)
+        price = f"{self.prices[market]:.4f}"
+        opened = (self.first + number) * MINUTE_MS
+        closed: Candle = msgspec.structs.replace(
+            FIRST,
+            market=market,
+            open_time_ms=opened,
+            close_time_ms=opened + MINUTE_MS,
+            updated_ms=opened + MINUTE_MS,
+            status="closed",
+            revision=1,
+            **dict.fromkeys(("open", "high", "low", "close", "vwap"), price),
+        )
+        return CandleBatch(market=market, generation=1, offset=number, candles=[closed])
+
+    async def close(self, producer: AIOKafkaProducer, number: int) -> None:
+        """Let all markets close a candle, and wait until all has arrived or 10 s are over."""
+        values = [(m, codec.encode(self.batch(m, number))) for m in self.markets]
+        issued = (self.first + number + 1) * MINUTE_MS
+        self.arrived.clear()
+        self.missing = len(self.markets) * HORIZONS
+        for market, value in values:
+            self.sent_s[market, issued] = time.perf_counter()
+            place = partition_of(market, PARTITIONS)
+            await producer.send(CANDLES.name, value, key=market.encode(), partition=place)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.arrived.wait(), 10)
+        if self.missing:
+            print(f"{self.missing} probabilities did not arrive", file=sys.stderr)
+
+    async def listen(self, client: ClientConnection) -> None:
+        async for frame in client:
+            now_s = time.perf_counter()
+            for line in str(frame).split("\n"):
+                message = json.loads(line)
+                if message.get("type") != "update":
+                    continue
+                entry = message["data"]
+                sent_s = self.sent_s.get((entry["market"], entry["issued_at"]))
+                if sent_s is not None:
+                    self.latencies_ms.append((now_s - sent_s) * 1_000)
+                    self.missing -= 1
+                    if not self.missing:
+                        self.arrived.set()
+
+
+async def start(on: Cluster, *arguments: str) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(BENCH),
+        "CHAINTIDE_KAFKA": on.kafka.bootstrap,
+        "CHAINTIDE_PARTITIONS": str(PARTITIONS),
+        "CHAINTIDE_DATA_DIR": str(on.home),
+        "CHAINTIDE_FORECAST_INTERVALS": "1m",
+    }
+    command = (sys.executable, "-m", "chaintide.api.cli", *arguments)
+    return await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def subscribed(url: str, markets: list[Market]) -> ClientConnection:
+    client = await connect(url, max_size=None)
+    for first in range(0, len(markets), 25):
+        channels = [{"ch": f"prob:{market}:1m"} for market in markets[first : first + 25]]
+        await client.send(json.dumps({"id": first, "op": "subscribe", "channels": channels}))
+        answer = json.loads(await client.recv())
+        if not answer["ok"]:
+            raise SystemExit(f"refused: {answer}")
+        await asyncio.sleep(0.25)  # five requests a second are granted
+    return client
+
+
+async def measure(count: int, rounds: int) -> list[float]:
+    markets = [Market(f"bench:M{n:04d}-USD") for n in range(count)]
+    async with cluster() as on, AsyncExitStack() as stack:
+        options = on.kafka.producer_options(linger_ms=2)
+        producer = await stack.enter_async_context(AIOKafkaProducer(**options))
+        roles = [await start(on, "forecast"), await start(on, "serve", "--port", "0")]
+        listening = []
+        try:
+            running = Rounds(markets)
+            running.missing = 0
+            assert roles[1].stdout is not None
+            url = (await roles[1].stdout.readline()).decode().strip()
+            for number in range(40):  # they learn of the markets, and have something to say
+                for market in markets:
+                    value = codec.encode(running.batch(market, number))
+                    place = partition_of(market, PARTITIONS)
+                    await producer.send(CANDLES.name, value, key=market.encode(), partition=place)
+            await producer.flush()
+            await asyncio.sleep(15)
+            clients = [
+                await subscribed(f"{url.replace('http', 'ws')}/ws/v1", markets[first:][:CHANNELS])
+                for first in range(0, count, CHANNELS)
+            ]
+            listening = [asyncio.create_task(running.listen(client)) for client in clients]
+            for number in range(40, 43 + rounds):
+                if number == 43:
+                    running.latencies_ms.clear()
+                await running.close(producer, number)
+                await asyncio.sleep(0.5)
+            for client in clients:
+                await client.close()
+        finally:
+            for task in listening:
+                task.cancel()
+            for role in roles:
+                role.terminate()
+                await role.communicate()
+    return running.latencies_ms
+
+
+def main(markets: int, rounds: int) -> None:
+    latencies_ms = asyncio.run(measure(markets, rounds))
+    cuts = quantiles(latencies_ms, n=100)
+    report(
+        "forecasts.p99",
+        cuts[98],
+        "ms from candle closed to probability on WebSocket",
+        packages=("chaintide", "faust-streaming", "aiokafka", "numpy"),
+        p50=cuts[49],
+        worst=max(latencies_ms),
+        markets=markets,
+        rounds=rounds,
+        probabilities=len(latencies_ms),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--markets", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=20)
+    arguments = parser.parse_args()
+    main(arguments.markets, arguments.rounds)
