@@ -9,9 +9,8 @@ from chaintide.api.rest.backend import Backend
 from chaintide.api.rest.market_routes import backend, json
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.schema import MARKET, errors, ok
-from chaintide.api.state.forecasts import entry_of, fresh, model_entry
+from chaintide.api.state.forecasts import entry_of, fresh, model_entry, place_of
 from chaintide.streams.intervals import Interval
-from chaintide.streams.probabilities import ModelScore, score_key
 from chaintide.streams.records import Market
 
 router: Final = APIRouter(prefix="/v1", tags=["probabilities"], default_response_class=Response)
@@ -128,7 +127,7 @@ async def models(request: Request, query: Annotated[queries.ModelsQuery, Query()
     found = shared.view.forecasts.scores(market, query.interval, query.after)
     page = found[: query.limit]
     is_more = len(found) > query.limit
-    after = _key(page[-1]) if is_more else None
+    after = place_of(page[-1]) if is_more else None
     return json(answers.ModelsPage([model_entry(score) for score in page], after))
 
 
@@ -160,10 +159,6 @@ async def calibration(
         if one.as_of_ms <= score.as_of_ms
     ]
     return json(answers.Calibration(model_entry(score), score.bins, score.steps, history))
-
-
-def _key(score: ModelScore) -> str:
-    return score_key(score.market, score.interval, score.horizon)
 
 
 def _check_read(shared: Backend) -> None:

@@ -15,7 +15,6 @@ from chaintide.streams.probabilities import (
     Prediction,
     PredictionBatch,
     PriceSource,
-    score_key,
 )
 from chaintide.streams.records import Market
 
@@ -142,7 +141,7 @@ class Forecasts:
 
     def on_score(self, score: ModelScore) -> None:
         """Take the scores of a model, unless a replaced forecaster wrote them."""
-        key = score_key(score.market, score.interval, score.horizon)
+        key = place_of(score)
         known = self._scores.get(key)
         if known is None:
             if len(self._scores) >= MAX_SERIES:
@@ -159,12 +158,12 @@ class Forecasts:
 
     def score(self, market: Market, interval: Interval, horizon: int) -> ModelScore | None:
         """Return the scores of a model, None if it has none yet."""
-        return self._scores.get(score_key(market, interval, horizon))
+        return self._scores.get(_place(market, interval, horizon))
 
     def scores(
         self, market: Market | None, interval: Interval | None, after: str
     ) -> list[ModelScore]:
-        """Return scores whose keys come after ``after``, sorted by market."""
+        """Return scores whose places come after ``after``, sorted by market."""
         if len(self._sorted) != len(self._scores):
             self._sorted = sorted(self._scores)
         found = [self._scores[key] for key in self._sorted[bisect_right(self._sorted, after) :]]
@@ -174,6 +173,15 @@ class Forecasts:
             if (market is None or score.market == market)
             and (interval is None or score.interval == interval)
         ]
+
+
+def place_of(score: ModelScore) -> str:
+    """Return where a model stands in the list of all."""
+    return _place(score.market, score.interval, score.horizon)
+
+
+def _place(market: Market, interval: Interval, horizon: int) -> str:
+    return f"{market}|{interval}|{horizon:02}"
 
 
 def entry_of(said: Prediction, *, now_ms: int) -> ProbabilityEntry:

@@ -262,9 +262,12 @@ async function loadCalibration() {
   if (!market || horizon === null) return;
   let found = null;
   try {
-    found = await get(`/v1/models/${interval}/${horizon}/calibration`, { market });
+    const { models } = await get("/v1/models", { market, interval });
+    if (models.some((model) => model.horizon === horizon)) {
+      found = await get(`/v1/models/${interval}/${horizon}/calibration`, { market });
+    }
   } catch {
-    // It has no figures yet, and the next round asks again.
+    // The next round asks again.
   }
   const isMine = market === chosen.market && interval === chosen.interval;
   if (isMine && horizon === outlook.horizon) outlook.onCalibration(found);

@@ -86,16 +86,16 @@ async def test_a_channel_begins_with_what_is_fresh_and_conflates_by_horizon(api:
 
 
 async def test_models_are_paged_and_chosen(api: Served):
-    for horizon in (1, 5):
+    for horizon in (15, 5):
         for interval in ("1m", "5m"):
             api.record(topics.SCORES, score(LAST, horizon=horizon, interval=interval))
     first = (await api.get("/v1/models", market=MARKET, limit=3)).json()
-    assert [one["model_id"] for one in first["models"]] == ["1m/1", "1m/5", "5m/1"]
+    assert [one["model_id"] for one in first["models"]] == ["1m/5", "1m/15", "5m/5"]
     rest = (await api.get("/v1/models", after=first["next"])).json()
-    assert [one["model_id"] for one in rest["models"]] == ["5m/5"]
+    assert [one["model_id"] for one in rest["models"]] == ["5m/15"]
     assert rest["next"] is None
     chosen = (await api.get("/v1/models", interval="5m")).json()["models"]
-    assert [one["model_id"] for one in chosen] == ["5m/1", "5m/5"]
+    assert [one["model_id"] for one in chosen] == ["5m/5", "5m/15"]
     assert (await api.get("/v1/models", market="x:Y")).json()["models"] == []
 
 
