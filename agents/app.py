@@ -12,11 +12,10 @@ import faust
 import msgspec
 import uvloop
 from aiokafka import AIOKafkaProducer
-from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
-from mode.services import WaitResults
 
 from chaintide.agents.book import LEVELS, Rules
+from chaintide.agents.consumer import PromptConsumer
 from chaintide.agents.forecasts.shard import ForecastShard
 from chaintide.agents.partition import Input
 from chaintide.agents.pool_shard import PoolShard
@@ -30,7 +29,6 @@ EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
 EMIT_SHARE = 0.25  # of the time: emits are spaced so that they take no more of it
 FLUSH_EVERY_S = 0.5
-FULL_S = 0.005
 STALL_S = 60.0
 AnyShard = Shard | PoolShard | ForecastShard
 
@@ -232,35 +230,6 @@ class FaustWorker:
                 await self.app.crash(FatalError(text))
 
 
-class _Consumer(Consumer):  # type: ignore[misc]  # Faust has no types
-    """Faust's consumer, without two of its delays.
-
-    Faust starts four tasks to hand over one message, and sleeps for a second when the buffers
-    of all partitions are full, which are empty long before.
-    """
-
-    async def wait_first(self, *coros: Any, **options: Any) -> WaitResults:  # noqa: ANN401
-        """Hand a message over at once where nothing can make it wait."""
-        app = self.app
-        must_wait = (
-            len(coros) != 2
-            or self.suspend_flow.is_set()
-            or not app.flow_control.is_active()
-            or any(channel.queue.full() for channel in app.topics)
-        )
-        if must_wait:
-            return await super().wait_first(*coros, **options)
-        handed_over, suspended = coros
-        suspended.close()
-        return WaitResults([handed_over], [await handed_over], stopped=False)
-
-    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ANN401, ASYNC109
-        if self.flow_active and not self._get_active_partitions():
-            await asyncio.sleep(FULL_S)
-            return {}, set()
-        return await super()._wait_next_records(timeout)
-
-
 def _app(config: WorkerConfig) -> faust.App:
     options = config.kafka.faust_options()
     if sasl := config.kafka.sasl_options():
@@ -284,7 +253,7 @@ def _app(config: WorkerConfig) -> faust.App:
         consumer_auto_offset_reset="earliest",
         **options,
     )
-    app.transport.Consumer = _Consumer
+    app.transport.Consumer = PromptConsumer
     return app
 
 
