@@ -176,7 +176,7 @@ class AnomalyLogic:
         if price is None or not (math.isfinite(price) and price > 0):
             return 0.0
         last, self._last_price = self._last_price or price, price
-        move = abs(math.log(price / last))
+        move = abs(math.log(price) - math.log(last))
         usual = self._mean("impact", move, _SLOW)
         return math.log1p(move / max(usual, 1e-9))
 

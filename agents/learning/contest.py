@@ -7,7 +7,7 @@ import numpy as np
 from chaintide.agents.learning.evidence import Evidence
 from chaintide.agents.learning.experts import Lesson
 from chaintide.agents.learning.forecaster import Common, Forecaster
-from chaintide.agents.learning.mixture import Mixed, Outcome
+from chaintide.agents.learning.mixture import Mixed, Outcome, outcome_of
 from chaintide.agents.learning.pending import Due
 from chaintide.agents.learning.rules import EXPERTS, Rules
 from chaintide.agents.learning.scores import Graded
@@ -92,7 +92,7 @@ class Contest:
         rose = graded.rose[places]
         self.model.learn(
             Lesson(rows, lesson.features[places], lesson.base[places], rose, lesson.learns[places]),
-            Outcome(
+            outcome_of(
                 rows,
                 np.ascontiguousarray(said[:, _EXPERTS]),
                 np.ascontiguousarray(said[:, _SHIFT]),

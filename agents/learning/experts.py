@@ -98,8 +98,12 @@ class OwnExperts:
         errors *= np.maximum(steps, self._first(rows)[:, None])
         errors *= (learns / self.horizon)[:, None]
         direction = features / (scales + 0.02)
-        weights -= errors[:, :, None] * direction[:, None, :]
-        floats["weights"][rows], floats["scales"][rows] = weights, scales
+        step = np.empty_like(direction)
+        for place in range(OWN):
+            np.multiply(direction, errors[:, place, None], out=step)
+            weights[:, place] -= step
+        if not isinstance(rows, slice):  # then these are copies
+            floats["weights"][rows], floats["scales"][rows] = weights, scales
         floats["lessons"][rows] = lessons + learns
 
     def _first(self, rows: Rows) -> Floats:

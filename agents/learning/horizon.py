@@ -10,7 +10,7 @@ from chaintide.agents.learning.evidence import Evidence
 from chaintide.agents.learning.experts import Lesson, PooledExpert, logit
 from chaintide.agents.learning.features import Seen
 from chaintide.agents.learning.forecaster import Common, Forecaster
-from chaintide.agents.learning.mixture import BaseRates, Mixed, Outcome
+from chaintide.agents.learning.mixture import BaseRates, Mixed, outcome_of
 from chaintide.agents.learning.pending import Due, Entries, PendingLogic
 from chaintide.agents.learning.quantiles import LARGEST, QuantileLogic
 from chaintide.agents.learning.rules import BASE, Rules
@@ -123,7 +123,7 @@ class HorizonLogic:
         flat, graded = outcomes == 0, _graded(entries, outcomes)
         experts = entries.experts
         lesson = Lesson(chosen, entries.features, logit(experts[:, BASE]), graded.rose, ~flat)
-        outcome = Outcome(chosen, experts, entries.single("shift"), graded.rose, flat)
+        outcome = outcome_of(chosen, experts, entries.single("shift"), graded.rose, flat)
         worse = self.champion.mixture.worse(outcome)
         self.champion.learn(lesson, outcome)
         self.pooled.learn(lesson)

@@ -39,18 +39,23 @@ class Mixed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of predictions for ``rows``; experts and shift are those stored at issue."""
+    """What came of predictions for ``rows``; experts and shift are those stored at issue.
+
+    ``likely`` is how likely each expert found what happened.
+    """
 
     rows: Rows
     experts: Floats
     shift: Floats
     rose: Floats
     flat: Flags
+    likely: Floats
 
-    @property
-    def likely(self) -> Floats:
-        """Return how likely each expert found what happened."""
-        return np.abs(self.experts - (self.rose < 0.5)[:, None])
+
+def outcome_of(rows: Rows, experts: Floats, shift: Floats, rose: Floats, flat: Flags) -> Outcome:
+    """Return the outcome of what experts said."""
+    likely = np.abs(experts - (rose < 0.5)[:, None])
+    return Outcome(rows, experts, shift, rose, flat, likely)
 
 
 class BaseRates:
@@ -148,11 +153,14 @@ class Mixture:
         if self.horizon > 1:
             likely = likely ** (1.0 / self.horizon)
         weighed = weights * likely
-        weighed /= np.einsum("mk->m", weighed)[:, None]
-        weighed += share * (self.prior - weighed)
+        weighed *= ((1.0 - share) / np.einsum("mk->m", weighed))[:, None]
+        weighed += share * self.prior
         trust = self.table.floats["trust"][rows]
-        trust = trust + (weighed - trust) / (self.rules.trust_span * self.horizon)
-        self.table.floats["trust"][rows] = trust
+        moved = weighed - trust
+        moved /= self.rules.trust_span * self.horizon
+        trust += moved
+        if not isinstance(rows, slice):  # then it is a copy
+            self.table.floats["trust"][rows] = trust
         if outcome.flat.any():
             weighed[outcome.flat] = weights[outcome.flat]
         self.table.floats["weights"][rows] = weighed

@@ -73,7 +73,7 @@ class Entries:
 
     def single(self, name: str) -> Floats:
         """Return one number of each entry."""
-        return np.ascontiguousarray(self.block[:, _PLACES[name]])
+        return self.block[:, _PLACES[name]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ class QuantileLogic:
         step = np.maximum(rules.quantile_step, rules.first_quantile_step / (labels + 20.0))
         below = returns[:, None] < quantiles
         quantiles = quantiles + step[:, None] * (_SHARES - below)
-        quantiles.sort(axis=1)
+        crossed = np.flatnonzero((quantiles[:, 1:] < quantiles[:, :-1]).any(axis=1))
+        quantiles[crossed] = np.sort(quantiles[crossed], axis=1)
         self.table.floats["quantiles"][rows] = np.clip(quantiles, -LARGEST, LARGEST)
         self.table.floats["labels"][rows] = labels + 1.0
 

@@ -12,6 +12,7 @@ BINS: Final = 15
 FINE: Final = 64  # bins kept, narrow around one half, of which equal shares are made
 LEVELS: Final = (0.50, 0.80, 0.90)
 _NARROW: Final = 0.1  # how narrow the bins around one half are
+_CAME: Final = float(2**26)  # labels that came count as so many more, exact in one number
 _SUMS: Final = (
     "labels",
     "flats",
@@ -103,7 +104,6 @@ class Scores:
                 "gap_sums": Column(shape=(len(_GAP_SUMS),)),
                 "counts": Column(shape=(FINE,)),
                 "said": Column(shape=(FINE,)),
-                "came": Column(shape=(FINE,)),
             }
         )
 
@@ -117,8 +117,8 @@ class Scores:
         block[:, 6:] = graded.covered
         self.table.floats["sums"][rows] += sign * block
         places = np.arange(self.table.capacity)[rows] * FINE + fine_bin(graded.p_up)
-        for name, cells in (("counts", 1.0), ("said", graded.p_up), ("came", graded.rose)):
-            self.table.floats[name].reshape(-1)[places] += sign * cells
+        self.table.floats["said"].reshape(-1)[places] += sign * graded.p_up
+        self.table.floats["counts"].reshape(-1)[places] += sign * (1.0 + _CAME * graded.rose)
 
     def add_gap(self, rows: Rows, rose: Floats, p_up: Floats, p_base: Floats) -> None:
         """Count labels that begin one candle after their prediction."""
@@ -135,7 +135,8 @@ class Scores:
         sums = dict(zip(_SUMS, self.table.floats["sums"][row].tolist(), strict=True))
         gaps, gap_brier, gap_base = self.table.floats["gap_sums"][row].tolist()
         labels = int(sums["labels"])
-        bins = equal_mass(*(self.table.floats[name][row] for name in ("counts", "said", "came")))
+        came, counts = np.divmod(self.table.floats["counts"][row], _CAME)
+        bins = equal_mass(counts, self.table.floats["said"][row], came)
         return Score(
             labels=labels,
             flats=int(sums["flats"]),
