@@ -92,8 +92,8 @@ async def test_replaying_leaves_the_same_points(influx: Influxd):
         states.append((await points(store), await store.candles(MARKET, "1m")))
         await store.close()
     assert states[0] == states[1]
-    # 30 candles of 15 fields, 1 gap of 3
-    assert sum(states[0][0]) == 30 * 15 + 3
+    # 30 candles of 17 fields, 1 gap of 3
+    assert sum(states[0][0]) == 30 * 17 + 3
 
 
 async def points(store: InfluxStore) -> list[int]:
