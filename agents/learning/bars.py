@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chaintide.agents.learning.table import Flags, Floats, Ints
+from chaintide.agents.learning.table import Flags, Floats, Ints, bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def repaired(bars: Bars) -> Bars:
     high = np.maximum(np.where(np.isfinite(bars.high), bars.high, price), price)
     low = np.minimum(np.where(np.isfinite(bars.low) & (bars.low > 0), bars.low, price), price)
     volume = np.where(np.isfinite(bars.volume) & (bars.volume > 0), bars.volume, 0.0)
-    bought = np.where(np.isfinite(bars.bought), np.clip(bars.bought, 0.0, 1.0), 0.5)
+    bought = np.where(np.isfinite(bars.bought), bounded(bars.bought, 0.0, 1.0), 0.5)
     return Bars(
         rows=bars.rows,
         open_time_ms=bars.open_time_ms,

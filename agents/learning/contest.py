@@ -83,6 +83,8 @@ class Contest:
     ) -> Ints:
         """Learn from labels, and return the rows whose challenger is the champion from now on."""
         ints = self.table.ints
+        if not ints["active"].any():
+            return due.rows[:0]
         slots = due.candles % self.size
         known = ints["active"][due.rows] & (ints["candle"][due.rows, slots] == due.candles)
         places = np.flatnonzero(known)

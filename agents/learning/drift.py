@@ -40,6 +40,8 @@ class DriftLogic:
     def learn(self, rows: Ints, losses: Floats) -> Ints:
         """Take in log-loss differences, and return the rows in which there is a drift now."""
         ints, rules = self.table.ints, self.rules
+        if not len(rows):
+            return rows
         chosen = rows_until(self.table.rows, rows)
         labels = ints["labels"][chosen] + 1
         ints["labels"][chosen] = labels

@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 
 from chaintide.agents.learning.rules import Rules
-from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table
+from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded
 
-MOST_LOG: Final = 50.0
+LEAST: Final = 1e-20
+MOST: Final = 1e20
 _FIRST: Final = 0.01  # to bet 1 at first, which is best where the probabilities are true
 
 
@@ -25,7 +26,7 @@ class Evidence:
         self.horizon = horizon
         self.table = Table(
             {
-                "log_wealth": Column(shape=(horizon,)),
+                "wealth": Column(1.0, (horizon,)),
                 "gain": Column(),
                 "square": Column(),
                 "labels": Column(),
@@ -44,10 +45,11 @@ class Evidence:
     def learn(self, rows: Rows, candles: Ints, bets: Floats, gains: Floats) -> None:
         """Pay the bets on labels of ``candles``; ``gains`` are the differences of the scores."""
         floats = self.table.floats
-        wealth = floats["log_wealth"][rows]
+        wealth = floats["wealth"][rows]
         places = (np.arange(len(wealth)), candles % self.horizon)
-        wealth[places] = np.clip(wealth[places] + np.log1p(bets * gains), -MOST_LOG, MOST_LOG)
-        floats["log_wealth"][rows] = wealth
+        wealth[places] = bounded(wealth[places] * (1.0 + bets * gains), LEAST, MOST)
+        if not isinstance(rows, slice):  # then it is a copy
+            floats["wealth"][rows] = wealth
         labels = floats["labels"][rows] + 1.0
         pace = 1.0 / np.minimum(labels, self.rules.bet_span * self.horizon)
         gain, square = floats["gain"][rows], floats["square"][rows]
@@ -57,7 +59,8 @@ class Evidence:
 
     def value(self, rows: Rows) -> Floats:
         """Return the money of a bettor that began with 1."""
-        return np.asarray(np.exp(self.table.floats["log_wealth"][rows]).mean(axis=1))
+        wealth = self.table.floats["wealth"][rows]
+        return np.asarray(np.einsum("mh->m", wealth)) / self.horizon
 
 
 def _largest(better: Floats, other: Floats) -> Floats:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chaintide.agents.learning.rules import BASE, EXPERTS, FEATURES, OWN, SLOW, Rules
-from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table
+from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table, bounded
 
 COVARIANCE_ROWS = 32  # markets a round whose features say how the features hang together
 _WIDTH = len(FEATURES)
@@ -53,8 +53,8 @@ class OwnExperts:
         self.horizon = horizon
         self.table = Table(
             {
-                "weights": Column(shape=(OWN, _WIDTH)),
-                "scales": Column(1.0, (_WIDTH,)),
+                "weights": Column(shape=(OWN, _WIDTH), single=True),
+                "scales": Column(1.0, (_WIDTH,), single=True),
                 "lessons": Column(),
                 "speed": Column(1.0),
             }
@@ -62,13 +62,13 @@ class OwnExperts:
 
     def shifts(self, features: Floats, rows: Rows) -> Floats:
         """Return how far each expert moves the log odds: ``[markets, experts]``."""
-        floats = self.table.floats
+        floats, features = self.table.floats, _single(features)
         weights = floats["weights"][rows]
         shifts = np.einsum("mkf,mf->mk", weights, features)
         step = np.maximum(self._first(rows), self.rules.steps[SLOW] * floats["speed"][rows])
-        noise = (step * (self.rules.doubt * 0.5))[:, None] / floats["scales"][rows]
+        noise = _single(step * (self.rules.doubt * 0.5))[:, None] / floats["scales"][rows]
         shifts[:, SLOW] = np.einsum("mf,mf->m", shrunk(weights[:, SLOW], noise), features)
-        return np.asarray(shifts)
+        return np.asarray(shifts, dtype=np.float64)
 
     def begin(self, rows: Ints, speed: float) -> None:
         """Let ``rows`` know nothing, and step ``speed`` times as far as the rules say."""
@@ -82,13 +82,13 @@ class OwnExperts:
     def learn(self, lesson: Lesson) -> None:
         """Step towards what would have been right, each expert at its own pace."""
         rules, floats = self.rules, self.table.floats
-        rows, features = lesson.rows, lesson.features
+        rows, features = lesson.rows, _single(lesson.features)
         lessons, learns = floats["lessons"][rows], lesson.learns.astype(np.float64)
         square = features * features
         scales = floats["scales"][rows]
         pace = np.maximum(1.0 / (lessons + 20.0), 1.0 / (rules.scale_span * self.horizon))
         square -= scales
-        square *= (pace * learns)[:, None]
+        square *= _single(pace * learns)[:, None]
         scales += square
         weights = floats["weights"][rows]
         shifts = np.einsum("mkf,mf->mk", weights, features)
@@ -96,7 +96,7 @@ class OwnExperts:
         errors -= lesson.rose[:, None]
         steps = np.array(rules.steps) * floats["speed"][rows][:, None]
         errors *= np.maximum(steps, self._first(rows)[:, None])
-        errors *= (learns / self.horizon)[:, None]
+        errors = _single(errors * (learns / self.horizon)[:, None])
         direction = features / (scales + 0.02)
         step = np.empty_like(direction)
         for place in range(OWN):
@@ -179,6 +179,11 @@ class PooledExpert:
         self.rounds += 1
 
 
+def _single(column: Floats) -> Floats:
+    """Return a column half as wide, for arrays that are large and need few digits."""
+    return column.astype(np.float32)
+
+
 def shrunk(weights: Floats, noise: Floats) -> Floats:
     """Return weights less what may be chance; those within their noise are 0 (a garrote).
 
@@ -199,4 +204,4 @@ def assembled(own: Floats, pooled: Floats, base: Floats, least: float) -> Floats
     logits[:, OWN] = pooled
     logits[:, BASE] = 0.0
     logits += base[:, None]
-    return np.clip(logistic(logits), least, 1.0 - least)
+    return bounded(logistic(logits), least, 1.0 - least)

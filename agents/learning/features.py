@@ -7,7 +7,7 @@ import numpy as np
 
 from chaintide.agents.learning.bars import Bars
 from chaintide.agents.learning.rules import FEATURES
-from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table
+from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table, bounded
 from chaintide.streams.intervals import DAY_MS, ORIGIN_MS
 
 SPANS: Final = (1, 3, 12, 48)
@@ -100,13 +100,13 @@ class FeatureLogic:
         both = moved["ups"] + moved["downs"]
         columns.append(2.0 * (moved["ups"] - moved["downs"]) / np.where(both > 0, both, 1.0))
         ratio = moved["quick"] / np.where(moved["slow"] > 0, moved["slow"], 1.0)
-        columns.append(np.clip(0.5 * np.log(np.clip(ratio, 1e-3, 1e3)), -2.0, 2.0))
+        columns.append(bounded(0.5 * np.log(bounded(ratio, 1e-3, 1e3)), -2.0, 2.0))
         columns.append(self._volume(bars, rows, moved))
         columns.append(_location(bars))
         sign, run = np.sign(one), floats["run"][rows]
         moved["run"] = np.where(sign * run > 0, run + sign, sign)
         columns.append(sign)
-        columns.append(np.clip(moved["run"] - sign, -6.0, 6.0) / 3.0)
+        columns.append(bounded(moved["run"] - sign, -6.0, 6.0) / 3.0)
         columns.append(2.0 * bars.bought - 1.0)
         columns += self._times(bars.open_time_ms)
         pooled, pool = self._pooled(last, last - floats["last_return"][rows], candles == 1)
@@ -176,7 +176,7 @@ def _backward(logs: Floats, rows: Ints, candles: Ints, log_price: Floats) -> lis
     for span in SPANS:
         steps = np.minimum(span, candles - 1)
         before = flat.take(rows * KEPT + (candles - steps) % KEPT)
-        changes.append(np.where(steps > 0, np.clip(log_price - before, -5.0, 5.0), 0.0))
+        changes.append(np.where(steps > 0, bounded(log_price - before, -5.0, 5.0), 0.0))
     return changes
 
 
@@ -185,10 +185,10 @@ def _toward(old: Floats, new: Floats, speed: Floats | float) -> Floats:
 
 
 def _clipped(column: Floats) -> Floats:
-    return np.clip(column, -LARGEST, LARGEST)
+    return bounded(column, -LARGEST, LARGEST)
 
 
 def _location(bars: Bars) -> Floats:
     room = bars.high - bars.low
     place = (bars.price - bars.low) / np.where(room > 0, room, 1.0)
-    return np.where(room > 0, np.clip(2.0 * place - 1.0, -1.0, 1.0), 0.0)
+    return np.where(room > 0, bounded(2.0 * place - 1.0, -1.0, 1.0), 0.0)

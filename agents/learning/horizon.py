@@ -15,7 +15,7 @@ from chaintide.agents.learning.pending import Due, Entries, PendingLogic
 from chaintide.agents.learning.quantiles import LARGEST, QuantileLogic
 from chaintide.agents.learning.rules import BASE, Rules
 from chaintide.agents.learning.scores import Graded, Scores
-from chaintide.agents.learning.table import Flags, Floats, Ints, Rows, Table, rows_until
+from chaintide.agents.learning.table import Flags, Floats, Ints, Rows, Table, bounded, rows_until
 
 _INTERVALS = ((2, 4), (1, 5), (0, 6))  # of the quantiles: 50, 80 and 90 %
 
@@ -124,18 +124,19 @@ class HorizonLogic:
         experts = entries.experts
         lesson = Lesson(chosen, entries.features, logit(experts[:, BASE]), graded.rose, ~flat)
         outcome = outcome_of(chosen, experts, entries.single("shift"), graded.rose, flat)
-        worse = self.champion.mixture.worse(outcome)
+        apart = due.candles % self.horizon == 0
+        worse = self.champion.mixture.worse(outcome) if apart.any() else outcomes
         self.champion.learn(lesson, outcome)
         self.pooled.learn(lesson)
         self.rates.learn(outcome)
-        returns = np.clip(outcomes / entries.single("spread"), -LARGEST, LARGEST)
+        returns = bounded(outcomes / entries.single("spread"), -LARGEST, LARGEST)
         self.quantiles.learn(chosen, returns)
         self.scores.add(chosen, graded, flat)
         self._score_gap(due, graded.rose)
         gains = graded.brier_base - graded.brier
         self.evidence.learn(chosen, due.candles, entries.single("bet"), gains)
         promoted = self.contest.learn(due, lesson, outcome, graded, self.champion)
-        drifted = self._watch(due, worse)
+        drifted = self._watch(due.rows[apart], worse[apart])
         known = candles[due.places]
         return Settled(due.rows, due.candles, known, flat, graded, drifted, promoted)
 
@@ -145,10 +146,9 @@ class HorizonLogic:
         chosen = rows_until(self.scores.table.rows, due.rows[found])
         self.scores.add_gap(chosen, rose[found], p_up, p_base)
 
-    def _watch(self, due: Due, worse: Floats) -> Ints:
-        """Return the rows that drift; labels that overlap others are left out."""
-        apart = due.candles % self.horizon == 0
-        drifted = self.drift.learn(due.rows[apart], worse[apart])
+    def _watch(self, rows: Ints, worse: Floats) -> Ints:
+        """Return the rows that drift; labels that overlap others have been left out."""
+        drifted = self.drift.learn(rows, worse)
         if len(drifted):
             self.champion.own.renew(drifted)
             self.quantiles.widen(drifted)

@@ -7,7 +7,7 @@ import numpy as np
 
 from chaintide.agents.learning.experts import logistic, logit
 from chaintide.agents.learning.rules import BASE, EXPERTS, Rules
-from chaintide.agents.learning.table import Column, Flags, Floats, Rows, Table
+from chaintide.agents.learning.table import Column, Flags, Floats, Rows, Table, bounded
 
 MOST_FLAT: Final = 0.98
 LEAST_FLAT: Final = 1e-6
@@ -77,11 +77,11 @@ class BaseRates:
     def up(self, rows: Rows) -> Floats:
         """Return how likely a price that moves rises."""
         least = self.rules.least_probability
-        return np.clip(self.table.floats["up"][rows], least, 1.0 - least)
+        return bounded(self.table.floats["up"][rows], least, 1.0 - least)
 
     def flat(self, rows: Rows) -> Floats:
         """Return how likely a price stays what it is."""
-        return np.clip(self.table.floats["flat"][rows], LEAST_FLAT, MOST_FLAT)
+        return bounded(self.table.floats["flat"][rows], LEAST_FLAT, MOST_FLAT)
 
     def learn(self, outcome: Outcome) -> None:
         """Count labels."""
@@ -121,9 +121,9 @@ class Mixture:
         floats, least = self.table.floats, self.rules.least_probability
         base = logit(experts[:, BASE])
         mixed = np.einsum("mk,mk->m", floats["weights"][rows], experts)
-        shift = np.clip(logit(mixed) - base, -LARGEST_SHIFT, LARGEST_SHIFT)
+        shift = bounded(logit(mixed) - base, -LARGEST_SHIFT, LARGEST_SHIFT)
         calibrated = base + floats["slope"][rows] * shift + floats["offset"][rows]
-        up = np.clip(logistic(calibrated), least, 1.0 - least)
+        up = bounded(logistic(calibrated), least, 1.0 - least)
         return Mixed(experts, shift, up, flat)
 
     def base_weight(self, rows: Rows) -> Floats:
@@ -175,6 +175,6 @@ class Mixture:
         said = logistic(logit(outcome.experts[:, BASE]) + slope * shift + offset)
         error = (said - outcome.rose) * (moved * (rules.platt_step / self.horizon))
         new_slope = slope - error * shift / (spread + rules.platt_room)
-        floats["slope"][rows] = np.clip(new_slope, 0.0, 1.5)
-        floats["offset"][rows] = np.clip(offset - 0.1 * error - 1e-3 * moved * offset, -0.2, 0.2)
+        floats["slope"][rows] = bounded(new_slope, 0.0, 1.5)
+        floats["offset"][rows] = bounded(offset - 0.1 * error - 1e-3 * moved * offset, -0.2, 0.2)
         floats["shifts"][rows] = spread

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from chaintide.agents.learning.rules import QUANTILES, Rules
-from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table
+from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded
 
 NORMAL: Final = (-1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645)
 LARGEST: Final = 20.0
@@ -32,7 +32,7 @@ class QuantileLogic:
         quantiles = quantiles + step[:, None] * (_SHARES - below)
         crossed = np.flatnonzero((quantiles[:, 1:] < quantiles[:, :-1]).any(axis=1))
         quantiles[crossed] = np.sort(quantiles[crossed], axis=1)
-        self.table.floats["quantiles"][rows] = np.clip(quantiles, -LARGEST, LARGEST)
+        self.table.floats["quantiles"][rows] = bounded(quantiles, -LARGEST, LARGEST)
         self.table.floats["labels"][rows] = labels + 1.0
 
     def widen(self, rows: Ints) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table
+from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table, bounded
 
 BINS: Final = 15
 FINE: Final = 64  # bins kept, narrow around one half, of which equal shares are made
@@ -163,7 +163,7 @@ def fine_bin(probabilities: Floats) -> Ints:
     """
     away = 2.0 * probabilities - 1.0
     along = away * ((1.0 + _NARROW) / (np.abs(away) + _NARROW))
-    return np.clip((along + 1.0) * (FINE / 2), 0, FINE - 1).astype(np.int64)
+    return bounded((along + 1.0) * (FINE / 2), 0, FINE - 1).astype(np.int64)
 
 
 def equal_mass(counts: Floats, said: Floats, came: Floats) -> list[Bin]:

@@ -33,7 +33,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One array of the body; ``kind`` is ``f`` or ``i``, of eight bytes."""
+    """One array of the body; ``kind`` is as NumPy writes it, such as ``<f8``."""
 
     name: str
     kind: str
@@ -64,7 +64,7 @@ def entries(learner: Learner, stamp: Stamp) -> list[Entry]:
     """Return the records of a snapshot, in the order in which they must be written."""
     names = msgspec.json.encode(learner.markets)
     arrays = all_arrays(learner)
-    parts = [Part(name, a.dtype.kind, list(a.shape)) for name, a in arrays.items()]
+    parts = [Part(name, a.dtype.newbyteorder("<").str, list(a.shape)) for name, a in arrays.items()]
     body = len(names).to_bytes(8, "little") + names
     body += b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
     size = MAX_CHUNK_BYTES - _STAMP_BYTES
@@ -175,7 +175,7 @@ def _fill(learner: Learner, header: Header, body: bytes) -> None:
     arrays: dict[str, Floats | Ints] = {}
     for part in header.parts:
         count = int(np.prod(part.shape))
-        cells = np.frombuffer(body, dtype=f"<{part.kind}8", count=count, offset=start)
+        cells = np.frombuffer(body, dtype=part.kind, count=count, offset=start)
         arrays[part.name] = cells.reshape(part.shape)
         start += cells.nbytes
     for name, array in learner.loose().items():
