@@ -132,6 +132,8 @@ async def test_killed_processes_leave_the_store_as_a_clean_run_does(
     async with machine.running(settings, workers, log.append) as (kafka, supervisor):
         replay = Replay(kafka, settings.partitions, lambda: time.time_ns() // 10**6, progress)
         publishing = asyncio.create_task(replay.publish([file], RECORDED_S / 150))
+        while not (progress.tasks and progress.tasks[0].completed):  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.05)
         kills = await kill_everything(supervisor, random.Random(seed))
         await publishing
         async with asyncio.timeout(240):
