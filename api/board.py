@@ -1,6 +1,6 @@
 """The table of markets that a terminal shows while everything runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.streams.intervals import WIDTH_MS, Interval
-from chaintide.streams.records import Candle, Market
+from chaintide.streams.records import Candle
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 30
@@ -16,20 +16,22 @@ SHOWN = 30
 
 @dataclass(frozen=True, slots=True)
 class MarketLine:
-    """One market: its latest candles, oldest first, and the running day."""
+    """One market: what it is called, its latest candles, oldest first, and the running day."""
 
-    market: Market
+    name: str
     candles: Sequence[Candle]
     day: Candle | None
 
 
-async def lines(store: CandleStore, interval: Interval) -> list[MarketLine]:
-    """Return the markets in ``store`` with their latest candles."""
+async def lines(
+    store: CandleStore, interval: Interval, names: Mapping[str, str]
+) -> list[MarketLine]:
+    """Return the markets in ``store``, under their ``names``, with their latest candles."""
     found = []
     for market in await store.markets():
         candles = await store.candles(market, interval, limit=SHOWN)
         days = await store.candles(market, "1d", limit=1)
-        found.append(MarketLine(market, candles, days[-1] if days else None))
+        found.append(MarketLine(names.get(market, market), candles, days[-1] if days else None))
     return found
 
 
@@ -66,7 +68,7 @@ def _cells(line: MarketLine, interval: Interval, now_ms: int) -> list[str]:
     meter = "●" * round(done * 6) + "○" * (6 - round(done * 6))
     day = line.day
     return [
-        line.market,
+        line.name,
         last.close,
         f"[{color}]{change:+.2f} %[/]",
         f"[{color}]{sparkline(closes)}[/]",
@@ -82,7 +84,7 @@ def _cells(line: MarketLine, interval: Interval, now_ms: int) -> list[str]:
 def plain(markets: Sequence[MarketLine]) -> str:
     """Return one line of text for terminals that cannot be redrawn."""
     parts = [
-        f"{line.market} {line.candles[-1].close} ({line.candles[-1].trades} trades)"
+        f"{line.name} {line.candles[-1].close} ({line.candles[-1].trades} trades)"
         for line in markets
         if line.candles
     ]

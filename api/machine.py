@@ -4,10 +4,11 @@ import asyncio
 import fcntl
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +16,7 @@ from rich.live import Live
 from chaintide.api import roles
 from chaintide.api.board import board, lines, plain
 from chaintide.api.demochain import CHAINS, DemoChain
+from chaintide.api.names import follow_names
 from chaintide.api.replay import Replay, Replayed, progress_bar
 from chaintide.api.settings import Settings
 from chaintide.api.supervisor import Supervisor
@@ -135,30 +137,30 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
             supervisor.environment |= _demo_environment(exchange)
         supervisor.add("ingest", "ingest")
         if settings.chains is not None and not plan.demo:
-            names = [chain.name for chain in read_chains(settings.chains)]
+            chains = [chain.name for chain in read_chains(settings.chains)]
             supervisor.add(
-                CHAINS, "ingest", *(word for name in names for word in ("--chain", name))
+                CHAINS, "ingest", *(word for name in chains for word in ("--chain", name))
             )
         console.print(f"API http://127.0.0.1:{port}/v1/markets, is all well: /readyz")
-        async with roles.store(settings) as store, _beside(plan, settings, supervisor, console):
+        names: dict[str, str] = {}
+        beside = [follow_names(kafka, names)]
+        if plan.demo:
+            chain = DemoChain(settings.data_dir / "chain", supervisor, console.print)
+            beside.append(chain.keep())
+        async with roles.store(settings) as store, _beside(*beside):
             with suppress(TimeoutError):
                 async with asyncio.timeout(plan.seconds or None):
-                    await _show(console, store, now_ms)
+                    await _show(console, store, names, now_ms)
 
 
 @asynccontextmanager
-async def _beside(
-    plan: Plan, settings: Settings, supervisor: Supervisor, console: Console
-) -> AsyncIterator[None]:
-    """Keep the chain of the demo for this block, if there is one."""
-    if not plan.demo:
-        yield
-        return
-    chain = DemoChain(settings.data_dir / "chain", supervisor, console.print)
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do ``work`` for this block."""
     async with asyncio.TaskGroup() as tasks:
-        keeping = tasks.create_task(chain.keep())
+        doing = [tasks.create_task(each) for each in work]
         yield
-        keeping.cancel()
+        for task in doing:
+            task.cancel()
 
 
 def _free(port: int) -> int:
@@ -189,13 +191,15 @@ def _port(file: Path) -> int:
     raise FatalError(f"the simulated exchange did not start, see {file.with_suffix('.log')}")
 
 
-async def _show(console: Console, store: CandleStore, now_ms: Callable[[], int]) -> None:
+async def _show(
+    console: Console, store: CandleStore, names: Mapping[str, str], now_ms: Callable[[], int]
+) -> None:
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                markets = await lines(store, INTERVAL)
+                markets = await lines(store, INTERVAL, names)
                 live.update(board(markets, INTERVAL, now_ms=now_ms()), refresh=True)
                 await asyncio.sleep(REDRAW_S)
     while True:
-        console.print(plain(await lines(store, INTERVAL)))
+        console.print(plain(await lines(store, INTERVAL, names)))
         await asyncio.sleep(REPORT_S)

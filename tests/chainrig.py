@@ -260,7 +260,9 @@ async def rig(home: Path, chain: LiveChain) -> AsyncIterator[Rig]:
     file = home / "chains.json"
     write(file, chain.config)
     said: list[str] = []
-    async with machine.running(settings, 1, said.append) as (kafka, supervisor):
-        supervisor.environment |= {"CHAINTIDE_CHAINS": str(file), "CHAINTIDE_PARTITIONS": "4"}
-        supervisor.add("chains", "ingest", "--chain", chain.config.name)
-        yield Rig(chain, settings, kafka, supervisor)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CHAINTIDE_PARTITIONS", "4")
+        environment.setenv("CHAINTIDE_CHAINS", str(file))
+        async with machine.running(settings, 1, said.append) as (kafka, supervisor):
+            supervisor.add("chains", "ingest", "--chain", chain.config.name)
+            yield Rig(chain, settings, kafka, supervisor)

@@ -15,9 +15,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from chainrig import read_logs
 from chains import AMM, CREATED_ABI, FACTORY, FakeChain
+from property.recompute import recompute
+from property.test_candle_laws import numbers
 from rich.console import Console
 from rpc_mock import USDC, MockNode
 
+from chaintide.agents.book import Rules
+from chaintide.agents.changelog import Recovery
+from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.api import chains
 from chaintide.api.settings import Settings
 from chaintide.streams import codec
@@ -103,6 +108,35 @@ async def state_of(kafka: KafkaConfig, key: str) -> FeedReport | None:
     return next((report for report in reversed(reports) if report.venue == key), None)
 
 
+def pool_of(market: str) -> int:
+    """The number of a pool: in the fake chain's name of its market, or in its id."""
+    if market.startswith("local:"):
+        return int(market.removeprefix("local:T").removesuffix("-USDC"))
+    return int(market[-2:], 16) - 1
+
+
+async def candles_of(kafka: KafkaConfig, key: str) -> dict[Any, Any]:
+    """What a worker makes of the trades topic: every candle in which somebody traded."""
+    found: dict[Any, Any] = {}
+    now_ms = time.time_ns() // 10**6
+    options = {"auto_offset_reset": "earliest", **kafka.client_options()}
+    logics = {place: PartitionLogic(Rules(), Recovery()) for place in range(PARTITIONS)}
+    async with AIOKafkaConsumer(TRADES.name, **options) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for r in records:
+                    told = Input(tp.partition, r.offset, now_ms, r.key, r.value)
+                    assert logics[tp.partition].on_input(told) == []
+    for logic in logics.values():
+        for batch in logic.drain():
+            for candle in batch.candles:
+                if candle.trades and batch.market.startswith(f"{key}:"):
+                    place = (pool_of(batch.market), candle.interval, candle.open_time_ms)
+                    found[place] = numbers(candle)
+    return found
+
+
 def places(chain: FakeChain, *addresses: str) -> list[tuple[int, int]]:
     return [
         (block.header.number, log.index)
@@ -151,6 +185,12 @@ async def test_swaps_become_trades_of_pools_that_the_chain_describes(kafka, tmp_
         configs = [config(node, "third", SWAPS, quotes=[USDC])]
         async with followed(configs, kafka, tmp_path):
             await until_at_head(kafka, chain, "73")
+
+            async def is_live() -> bool:
+                report = await state_of(kafka, "73")
+                return report is not None and report.state == "live"
+
+            await until(is_live)
     batches = [codec.decode_trades(value) for value in await read(kafka, TRADES)]
     trades: dict[str, list[tuple[int, str, str]]] = {}
     for batch in batches:
@@ -178,8 +218,18 @@ async def test_the_history_of_a_new_contract_is_written_before_the_chain_goes_on
             kept = await until_at_head(kafka, chain, "74")
             assert told(kept) == places(chain, FACTORY)
         chain.grow(9)
+        expected = {
+            (pool_of(market), *window): told
+            for market, trades in chain.trades().items()
+            for window, told in recompute(trades).items()
+        }
+
+        async def has_candles() -> bool:
+            return await candles_of(kafka, "74") == expected
+
         async with followed([config(node, "fourth", MADE, SWAPS)], kafka, tmp_path):
             kept = await until_at_head(kafka, chain, "74")
+            await until(has_candles)
     assert told(kept) == places(chain, AMM, FACTORY)
     streams: dict[str, list[tuple[int, int]]] = {}
     for log in kept:
