@@ -123,7 +123,10 @@ class PooledExpert:
         self.rules = rules
         self.horizon = horizon
         self.table = Table(
-            {"slopes": Column(shape=(_WIDTH,)), "features": Column(shape=(_WIDTH,))},
+            {
+                "slopes": Column(shape=(_WIDTH,), single=True),
+                "features": Column(shape=(_WIDTH,), single=True),
+            },
             {"labels": Column()},
         )
         self.weights = np.zeros(_WIDTH)
@@ -137,11 +140,11 @@ class PooledExpert:
 
     def learn(self, lesson: Lesson) -> None:
         """Hear labels; the weights move when the round is over."""
-        rows, learns = lesson.rows, lesson.learns
-        shifts = np.einsum("mf,f->m", lesson.features, self.weights)
+        rows, learns, features = lesson.rows, lesson.learns, _single(lesson.features)
+        shifts = np.einsum("mf,f->m", features, _single(self.weights))
         errors = logistic(shifts + lesson.base) - lesson.rose
-        self.table.floats["slopes"][rows] += (errors * learns)[:, None] * lesson.features
-        self.table.floats["features"][rows] = lesson.features
+        self.table.floats["slopes"][rows] += _single(errors * learns)[:, None] * features
+        self.table.floats["features"][rows] = features
         self.table.ints["labels"][rows] += learns
 
     def loose(self) -> dict[str, Floats | Ints]:
@@ -165,10 +168,10 @@ class PooledExpert:
         keep = 1.0 - 1.0 / (rules.pool_span * self.horizon)
         self.information *= keep
         self.information += np.eye(_WIDTH) * (rules.pool_prior * self.horizon * (1.0 - keep))
-        features = self.table.floats["features"][heard]
+        features = self.table.floats["features"][heard].astype(np.float64)
         weight = 0.25 * float(labels.sum()) / len(heard)
         self.information += weight * np.einsum("ni,nj->ij", features, features)
-        slope = self.table.floats["slopes"][:rows].sum(axis=0)
+        slope = self.table.floats["slopes"][:rows].sum(axis=0, dtype=np.float64)
         covariance = np.linalg.inv(self.information)
         self.weights -= (covariance * slope).sum(axis=1)
         np.clip(self.weights, -rules.largest_weight, rules.largest_weight, out=self.weights)
@@ -181,7 +184,7 @@ class PooledExpert:
 
 def _single(column: Floats) -> Floats:
     """Return a column half as wide, for arrays that are large and need few digits."""
-    return column.astype(np.float32)
+    return column.astype(np.float32, copy=False)
 
 
 def shrunk(weights: Floats, noise: Floats) -> Floats:
