@@ -25,6 +25,7 @@ from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.rpc import Rpc
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.wakeup import wake_on_heads
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import (
     ConfigError,
     FatalError,
@@ -123,6 +124,7 @@ class Following:
         """
         backoff = Backoff()
         while True:
+            end_if_told()
             began_ms = self.around.now_ms()
             try:
                 await self._run_once()
@@ -159,7 +161,8 @@ class Following:
 
     async def _until_released(self) -> None:
         async with self.feed() as (feed, _):
-            while not await feed.is_released():  # noqa: ASYNC110  a topic has no event
+            while not await feed.is_released():
+                end_if_told()
                 await asyncio.sleep(STANDBY_S)
 
 

@@ -19,6 +19,7 @@ from chaintide.streams.chain.rpc import RpcError
 from chaintide.streams.chain.steps import Apply, ApplyRange, Halt, Reject, Step
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.tokens import Learning, Tokens
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import BadRecordError, HaltedError, ReplacedError, RetryableError
 from chaintide.streams.feeds.status import FeedStatus
 
@@ -169,6 +170,7 @@ class ChainFeed:
             self.log.on_record(record)
 
     async def _check_owner(self) -> None:
+        end_if_told()
         for record in await self.ledger.read():
             if isinstance(record, Owner) and record.epoch > self.publishing.epoch:
                 raise ReplacedError(f"chain {self.publishing.chain} has another follower")
@@ -244,6 +246,7 @@ class ChainFeed:
         self.status.last_message_ms = self.now_ms()
         follower.on_head(head)
         while (ask := follower.ask()) is not None:
+            end_if_told()
             await self._do(await self.node.answer(follower, ask))
 
     async def _do(self, steps: Sequence[Step]) -> None:

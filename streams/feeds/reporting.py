@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from chaintide.streams import codec
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.feeds.status import FeedStatus
 from chaintide.streams.records import FeedReport
 from chaintide.streams.topics import FEEDS
@@ -59,6 +60,7 @@ class FeedReporting:
     async def run(self) -> None:
         """Report until cancelled."""
         while True:
+            end_if_told()
             for venue, status in list(self.statuses.items()):
                 await self._report(venue, status.report(now_ms=self.now_ms()))
             await asyncio.sleep(LOOK_S)
