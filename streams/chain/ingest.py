@@ -26,6 +26,7 @@ from chaintide.streams.feeds.status import FeedStatus
 logger = logging.getLogger(__name__)
 LEAST_RANGE: Final = 64  # fewer final blocks than this are walked one by one
 AGAIN_S: Final = 1.0
+SOON_S: Final = 0.02
 MAX_REPORTED: Final = 1_000  # markets that a report names
 _FAULTS: Final = (RetryableError, BadRecordError, RpcError)
 
@@ -66,14 +67,17 @@ class ChainFeed:
             await self._until_done(self._fill_holes)
             while True:
                 await self._check_owner()
+                is_woken, last = self.wake.is_set(), follower.window.last
+                self.wake.clear()
                 try:
                     await self.go_to_head()
                 except _FAULTS as error:
                     self._note(error)
                 if follower.halted:
                     raise HaltedError(follower.halted)
-                await _first_of(self.wake, self.poll_s)
-                self.wake.clear()
+                # Some nodes tell of a head a moment before they have it.
+                is_early = is_woken and follower.window.last is last
+                await _first_of(self.wake, min(SOON_S, self.poll_s) if is_early else self.poll_s)
         finally:
             await self.close()
 
