@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from chaintide.api.live.update import Update
 from chaintide.api.state.view import LogRecord, View
 from chaintide.streams.admin import committed, ensure_topics
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.epoch import read_epoch
 from chaintide.streams.errors import FatalError, RetryableError
 from chaintide.streams.feeds.backoff import Backoff
@@ -91,6 +92,7 @@ class Follower:
         """
         backoff = Backoff(cap_s=LONGEST_WAIT_S)
         while True:
+            end_if_told()
             try:
                 await self._check()
                 backoff.reset()
@@ -176,6 +178,7 @@ class Follower:
     async def _read(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
         behind = {place for place, end in ends.items() if self._next[place] < end}
         while True:
+            end_if_told()
             self.fault = ""
             if not behind:
                 self.caught_up.set()
@@ -200,6 +203,7 @@ class Follower:
 
     async def _watch_epoch(self) -> None:
         while True:
+            end_if_told()
             await asyncio.sleep(EPOCH_EVERY_S)
             try:
                 epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))

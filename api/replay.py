@@ -16,6 +16,7 @@ from chaintide.api.publishing import Pace, Publisher
 from chaintide.api.roles import SINKS_GROUP, WORKERS_GROUP
 from chaintide.streams import recording
 from chaintide.streams.admin import end_offsets, lag
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import BadRecordError, ConfigError
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import CANDLES, DEAD_LETTERS, LATE, TRADES
@@ -116,6 +117,7 @@ class Replay:
         ends = await end_offsets(self._kafka, topic)  # live feeds may go on behind these
         while left := await lag(self._kafka, group, topic, ends):
             most = max(most, left)
+            end_if_told()
             note = f"{left:,} messages left"
             self._progress.update(task, total=most, completed=most - left, note=note)
             await asyncio.sleep(POLL_S)

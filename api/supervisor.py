@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.child import Child
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import ChaintideError
 
 CHECK_S = 0.5
@@ -80,6 +81,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(CHECK_S)
             await self._keep_broker(report)
+            end_if_told()
             now_s = asyncio.get_running_loop().time()
             for role in self.roles:
                 if role.child is not None and not role.child.is_running:

@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from chaintide.streams import topics
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import ConfigError, RetryableError
 from chaintide.streams.kafka import KafkaConfig
 
@@ -162,6 +163,7 @@ async def _partition_counts(admin: AIOKafkaAdminClient, bootstrap: str) -> dict[
     try:
         async with asyncio.timeout(_TIMEOUT_MS / 1000):
             while True:
+                end_if_told()
                 described = await admin.describe_topics([topic.name for topic in topics.ALL])
                 if all(_is_led(row) for row in described):
                     return {row["topic"]: len(row["partitions"]) for row in described}

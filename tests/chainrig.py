@@ -27,6 +27,7 @@ from chaintide.contracts.npm import NpmError
 from chaintide.streams.chain.chainfile import ChainConfig
 from chaintide.streams.chain.records import ChainLog, ChainMessage
 from chaintide.streams.child import Child
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.intervals import INTERVALS
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.records import Final, Market, Undo
@@ -217,6 +218,7 @@ class Rig:
         async with asyncio.timeout(PATIENCE_S):
             kept, newest = await read_logs(self.kafka, self.chain.config.key)
             while newest != head["hash"]:
+                end_if_told()
                 await asyncio.sleep(0.2)
                 kept, newest = await read_logs(self.kafka, self.chain.config.key)
         return kept

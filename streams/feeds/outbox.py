@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from chaintide.streams import codec
 from chaintide.streams.batches import batch_of
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import FatalError
 from chaintide.streams.feeds.adapter import VenueTrade
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
@@ -73,6 +74,7 @@ class KafkaOutbox:
         """Flush what is pending every 10 ms, and everything when cancelled."""
         try:
             while True:
+                end_if_told()
                 await self._has_pending.wait()
                 await asyncio.sleep(FLUSH_S)
                 await self.flush()

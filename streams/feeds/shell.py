@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 from websockets.exceptions import WebSocketException
 
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import BadRecordError, RetryableError
 from chaintide.streams.feeds.adapter import Ack, Adapter, Refusal, VenueTrade
 from chaintide.streams.feeds.backoff import Backoff
@@ -191,6 +192,7 @@ class Feed:
 
     async def _backfill(self) -> None:
         while True:
+            end_if_told()
             fetch = await self._fetches.get()
             logic = self.sequences[self.adapter.symbol(fetch.market)]
             request = self.adapter.backfill_request(fetch.market, fetch.after)
@@ -215,6 +217,7 @@ class Feed:
 
     async def _tick_forever(self) -> None:
         while True:
+            end_if_told()
             await asyncio.sleep(_TICK_S)
             now_ms = self.now_ms()
             async with self._turn:
