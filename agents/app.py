@@ -27,7 +27,6 @@ from chaintide.streams.topics import Topic
 GATHER_S = 0.002  # what comes together is sent together
 EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
-EMIT_SHARE = 0.25  # of the time: emits are spaced so that they take no more of it
 FLUSH_EVERY_S = 0.5
 STALL_S = 60.0
 AnyShard = Shard | PoolShard | ForecastShard
@@ -55,12 +54,14 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Crew:
     """What a worker works at: its agents, each with its topic, and how shards are recovered.
 
-    Partitions of ``silent`` topics are not recovered before something comes.
+    Partitions of ``silent`` topics are not recovered before something comes. Emits are spaced so
+    that they take no more than ``share`` of the time.
     """
 
     agents: Mapping[str, Topic]
     silent: frozenset[Topic]
     open: Callable[[WorkerConfig, TP, AIOKafkaProducer], Awaitable[AnyShard]]
+    share: float = 0.25
 
 
 class FaustWorker:
@@ -71,6 +72,7 @@ class FaustWorker:
         self.app = _app(config)
         self.shards: dict[TP, AnyShard] = {}
         self._open_shard = crew.open
+        self._share = crew.share
         self._inputs = frozenset(topic.name for topic in crew.agents.values())
         self._silent_topics = frozenset(topic.name for topic in crew.silent)
         self._opening: dict[TP, asyncio.Task[AnyShard]] = {}
@@ -184,7 +186,7 @@ class FaustWorker:
                 else:
                     await shard.emit(LEVELS[:1])
             cost = loop.time() - began
-            await asyncio.sleep(max(EMIT_EVERY_S, cost / EMIT_SHARE - cost))
+            await asyncio.sleep(max(EMIT_EVERY_S, cost / self._share - cost))
 
     async def _flush_when_due(self) -> None:
         """Flush one shard after the other, each as often as is due."""

@@ -35,4 +35,4 @@ def forecast_crew(plan: Plan) -> Crew:
         logic = await recover_forecasts(config.kafka, tp.partition, plan, config.started_s)
         return await ForecastShard(tp.partition, logic, producer).own()
 
-    return Crew({"forecasts": CANDLES}, silent=frozenset({CANDLES}), open=open_forecasts)
+    return Crew({"forecasts": CANDLES}, silent=frozenset({CANDLES}), open=open_forecasts, share=0.8)

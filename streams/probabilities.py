@@ -47,12 +47,11 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag="prediction"):
 
 
 class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True, tag="predictions"):
-    """The predictions of one market that one step of the agent made, the oldest first.
+    """Predictions of markets of one partition that were made together, the oldest first of each.
 
     ``generation`` and ``offset`` say which owner of the partition wrote it after which input.
     """
 
-    market: Market
     generation: int
     offset: int
     predictions: list[Prediction]

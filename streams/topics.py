@@ -24,7 +24,7 @@ CHAIN = Topic("chaintide.chain.v1", key="chain and stream")
 BLOCKS = Topic("chaintide.blocks.v1", key="chain", retention_days=90)
 ALIASES = Topic("chaintide.aliases.v1", key="market", policy="compact")
 VIEWS = Topic("chaintide.views.v1", key="market", policy="compact")
-PROBABILITIES = Topic("chaintide.probabilities.v1", key="market")
+PROBABILITIES = Topic("chaintide.probabilities.v1", key="none")
 PROBABILITY_STATE = Topic(
     "chaintide.probability-state.v1", key="interval and part", policy="compact"
 )

@@ -49,11 +49,8 @@ def prediction(candle: int = 0, *, market: str = MARKET, **changes: Any) -> Pred
 
 
 def predicted(*predictions: Prediction, offset: int = 0) -> PredictionBatch:
-    """Return ``predictions`` as the batch of their market."""
-    market = predictions[0].market
-    return PredictionBatch(
-        market=market, generation=1, offset=offset, predictions=list(predictions)
-    )
+    """Return ``predictions`` as one batch."""
+    return PredictionBatch(generation=1, offset=offset, predictions=list(predictions))
 
 
 def score(candle: int = 0, *, market: str = MARKET, **changes: Any) -> ModelScore:

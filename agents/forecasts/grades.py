@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from chaintide.agents.learning.horizon import HorizonLogic
+from chaintide.agents.learning.intake import version as version_of
 from chaintide.agents.learning.learner import Learner
 from chaintide.agents.learning.pending import PENDING
-from chaintide.agents.learning.rules import digest, features_hash, model_version
+from chaintide.agents.learning.rules import features_hash
 from chaintide.streams.probabilities import ModelScore, ReliabilityBin, Step
 
 
@@ -26,7 +27,7 @@ def model_score(
         horizon=horizon,
         as_of_ms=learner.close_ms(int(learner.table.ints["last"][row])),
         model_id=f"{learner.interval}/{horizon}",
-        model_version=digest(model_version(learner.rules).encode(), str(own).encode()),
+        model_version=version_of(learner.rules, float(own)),
         features_hash=features_hash(),
         generation=version[0],
         offset=version[1],

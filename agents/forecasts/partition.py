@@ -27,7 +27,6 @@ from chaintide.agents.learning import state
 from chaintide.agents.learning.horizon import Settled
 from chaintide.agents.learning.intake import bars_of, on_minutes, predictions
 from chaintide.agents.learning.learner import Learner, Tick
-from chaintide.agents.learning.records import Prediction as Said
 from chaintide.agents.learning.references import LEAST_MINUTES
 from chaintide.agents.partition import Input, quoted
 from chaintide.streams import codec
@@ -46,6 +45,7 @@ from chaintide.streams.topics import CANDLES
 
 MAX_MARKETS: Final = 1_000
 MAX_STEPS: Final = 20
+MAX_TOGETHER: Final = 200  # predictions in one record, about 160 kB
 _batches: Final = msgspec.json.Decoder(CandleBatch)
 
 
@@ -69,7 +69,7 @@ class ForecastsLogic:
         self._markets: set[Market] = set()
         self._closed: dict[Interval, list[Candle]] = {}
         self._refreshes = Refreshes()
-        self._said: dict[Market, list[Prediction]] = {}
+        self._said: list[Prediction] = []
         self._dirty: dict[Interval, None] = {}
         self._graded: dict[tuple[Interval, int, int], None] = {}
         for interval in plan.intervals:
@@ -100,18 +100,17 @@ class ForecastsLogic:
         return []
 
     def drain(self) -> list[PredictionBatch]:
-        """Learn what waits, and return what was said since the last call, one record a market."""
+        """Learn what waits, and return what was said since the last call, 200 to a record."""
         self._learn()
         self._refresh()
-        said, self._said = self._said, {}
+        said, self._said = self._said, []
         return [
             PredictionBatch(
-                market=market,
                 generation=self.generation,
                 offset=self.offset,
-                predictions=spoken,
+                predictions=said[first : first + MAX_TOGETHER],
             )
-            for market, spoken in said.items()
+            for first in range(0, len(said), MAX_TOGETHER)
         ]
 
     def grades(self, most: int) -> list[ModelScore]:
@@ -210,7 +209,7 @@ class ForecastsLogic:
             self.learned += len(candles)
             self._dirty[interval] = None
             for tick in learner.on_closed(bars_of(learner, candles)):
-                self._say(predictions(learner, tick))
+                self._said += predictions(learner, tick)
                 self._grade(learner, tick)
 
     def _grade(self, learner: Learner, tick: Tick) -> None:
@@ -234,12 +233,7 @@ class ForecastsLogic:
             times = {candle.market: candle.updated_ms for candle in candles}
             for tick in learner.on_open(bars_of(learner, candles)):
                 spoken = predictions(learner, tick, status="refreshed", now_ms=0)
-                self._say(said_at(one, times[one.market]) for one in spoken)
-
-    def _say(self, spoken: Iterable[Said]) -> None:
-        for one in spoken:
-            said = msgspec.convert(one, Prediction, from_attributes=True)
-            self._said.setdefault(said.market, []).append(said)
+                self._said += [said_at(one, times[one.market]) for one in spoken]
 
     # ----------------------------------------------------------------- markets
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chaintide.agents.learning.records import Prediction
 from chaintide.streams.intervals import WIDTH_MS, Interval
+from chaintide.streams.probabilities import Prediction
 from chaintide.streams.records import Candle, Market
 
 REFRESHES: Final = 60  # of a candle while it is open, but at most one a second

@@ -109,9 +109,7 @@ class ForecastShard:
         if self.logic.learned != self._learned:
             self._learned = self.logic.learned
             self._learned_s = asyncio.get_running_loop().time()
-        return letters + [
-            (PROBABILITIES, batch.market.encode(), codec.encode(batch)) for batch in batches
-        ]
+        return letters + [(PROBABILITIES, None, codec.encode(batch)) for batch in batches]
 
     def _scores(self, most: int) -> list[Outgoing]:
         return [

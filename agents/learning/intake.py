@@ -1,17 +1,23 @@
 """Candles become columns, and columns predictions: the two ends of a learner."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
 from chaintide.agents.learning.bars import Bars
 from chaintide.agents.learning.learner import Learner, Tick
-from chaintide.agents.learning.records import Prediction, PredictionStatus
-from chaintide.agents.learning.rules import digest, features_hash, model_version
+from chaintide.agents.learning.rules import Rules, digest, features_hash, model_version
 from chaintide.streams.intervals import MINUTE_MS
+from chaintide.streams.probabilities import Prediction, PredictionStatus
 from chaintide.streams.records import Candle
 
-PATIENCE_MS = MINUTE_MS
+PATIENCE_MS: Final = MINUTE_MS
+_FEATURES_HASH: Final = features_hash()
+METHODOLOGY: Final = (
+    "mixture of online linear experts and a base rate; delayed labels; online Platt"
+)
 
 
 def on_minutes(learner: Learner, candles: Sequence[Candle]) -> None:
@@ -55,41 +61,51 @@ def predictions(
 
     Refreshed ones are issued ``now_ms``, by event time; others when their candle closed.
     """
-    issued, horizon = tick.issued, tick.horizon
-    own = learner.horizons[horizon].champion.own.table.floats["speed"]
-    version, names = model_version(learner.rules), features_hash()
-    prices = np.exp(issued.log_price[:, None] + issued.quantiles)
+    issued, horizon, interval, width = tick.issued, tick.horizon, learner.interval, learner.width_ms
+    speeds = learner.horizons[horizon].champion.own.table.floats["speed"][issued.rows].tolist()
+    prices = np.exp(issued.log_price[:, None] + issued.quantiles).tolist()
+    columns = (
+        issued.rows, issued.candles, issued.p_up, issued.p_flat, 1.0 - issued.p_up - issued.p_flat,
+        issued.confidence, issued.evidence, issued.labels, np.exp(issued.log_price), tick.bars.mid,
+    )  # fmt: skip
+    places = zip(*(column.tolist() for column in columns), prices, speeds, strict=True)
     records = []
-    for place, row in enumerate(issued.rows.tolist()):
-        market, candle = learner.markets[row], int(issued.candles[place])
+    for row, candle, up, flat, down, sure, evidence, labels, price, mid, along, speed in places:
+        market = learner.markets[row]
         issued_at = learner.close_ms(candle) if now_ms is None else now_ms
-        p_up, p_flat = float(issued.p_up[place]), float(issued.p_flat[place])
         records.append(
             Prediction(
-                prediction_id=f"{market}|{learner.interval}|{horizon}|{issued_at}",
+                prediction_id=f"{market}|{interval}|{horizon}|{issued_at}",
                 market=market,
-                interval=learner.interval,
+                interval=interval,
                 horizon=horizon,
                 issued_at=issued_at,
-                due_at=issued_at + horizon * learner.width_ms,
-                expires_at=issued_at + learner.width_ms + min(learner.width_ms, PATIENCE_MS),
-                p_up=p_up,
-                p_flat=p_flat,
-                p_down=1.0 - p_up - p_flat,
-                confidence=float(issued.confidence[place]),
-                evidence=float(issued.evidence[place]),
-                n_labels=int(issued.labels[place]),
-                price_ref=float(np.exp(issued.log_price[place])),
-                price_source="vwap" if tick.bars.mid[place] else "close",
-                price_target=float(prices[place, 3]),
-                quantiles=prices[place].tolist(),
-                model_id=f"{learner.interval}/{horizon}",
-                model_version=digest(version.encode(), str(own[row]).encode()),
-                features_hash=names,
+                due_at=issued_at + horizon * width,
+                expires_at=issued_at + width + min(width, PATIENCE_MS),
+                p_up=up,
+                p_flat=flat,
+                p_down=down,
+                confidence=sure,
+                evidence=evidence,
+                n_labels=labels,
+                price_ref=price,
+                price_source="vwap" if mid else "close",
+                price_target=along[3],
+                quantiles=along,
+                model_id=f"{interval}/{horizon}",
+                model_version=version(learner.rules, speed),
+                features_hash=_FEATURES_HASH,
+                methodology=METHODOLOGY,
                 status=status,
             )
         )
     return records
+
+
+@lru_cache(maxsize=64)
+def version(rules: Rules, speed: float) -> str:
+    """Return the version of a model that learns by ``rules``, ``speed`` times as fast."""
+    return digest(model_version(rules).encode(), str(speed).encode())
 
 
 def _number(text: str) -> float:

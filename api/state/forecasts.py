@@ -1,7 +1,7 @@
 """The newest predictions and scores of all markets, in the words that readers are told."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -13,7 +13,6 @@ from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import (
     ModelScore,
     Prediction,
-    PredictionBatch,
     PriceSource,
 )
 from chaintide.streams.records import Market
@@ -111,21 +110,30 @@ class Forecasts:
         """Note the time of a record of the log, the clock by which a snapshot is fresh."""
         self.heard_ms = max(self.heard_ms, time_ms)
 
-    def on_batch(self, batch: PredictionBatch, *, offset: int, published_ms: int) -> list[Update]:
+    def on_predictions(
+        self, predictions: Iterable[Prediction], offset: int, published_ms: int
+    ) -> list[Update]:
         """Take predictions, and return what is to be told of the new ones."""
-        said = [one for one in batch.predictions if self.on_prediction(one)]
-        return [
-            Update(
-                channel=f"prob:{one.market}:{one.interval}",
-                seq=seq_of(offset, place),
-                key=one.horizon,
-                type="update",
-                event_ms=one.issued_at,
-                published_ms=published_ms,
-                data=codec.encode(entry_of(one, now_ms=published_ms)),
+        updates: list[Update] = []
+        places: dict[tuple[Market, Interval], int] = {}
+        for said in predictions:
+            series = (said.market, said.interval)
+            place = places.get(series, 0)
+            if place >= PLACES or not self.on_prediction(said):
+                continue
+            places[series] = place + 1
+            updates.append(
+                Update(
+                    channel=f"prob:{said.market}:{said.interval}",
+                    seq=seq_of(offset, place),
+                    key=said.horizon,
+                    type="update",
+                    event_ms=said.issued_at,
+                    published_ms=published_ms,
+                    data=codec.encode(entry_of(said, now_ms=published_ms)),
+                )
             )
-            for place, one in enumerate(said[-PLACES:])
-        ]
+        return updates
 
     def on_prediction(self, said: Prediction) -> bool:
         """Take a prediction, and return whether it is news."""

@@ -227,9 +227,8 @@ class View:
 
     def _on_predictions(self, record: LogRecord) -> list[Update]:
         batch = codec.decode(_predictions, record.value)
-        if not self.catalogue.on_market(batch.market):
-            return []
-        return self.forecasts.on_batch(batch, offset=record.offset, published_ms=record.time_ms)
+        known = filter(lambda said: self.catalogue.on_market(said.market), batch.predictions)
+        return self.forecasts.on_predictions(known, record.offset, record.time_ms)
 
     def _on_tick(self, record: LogRecord) -> list[Update]:
         observed = codec.decode(_ticks, record.value)

@@ -9,7 +9,6 @@ from candles import candle
 
 from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan, next_number
 from chaintide.agents.forecasts.partition import MAX_MARKETS, ForecastsLogic
-from chaintide.agents.learning.records import Prediction as Said
 from chaintide.agents.partition import Input
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS, WIDTH_MS, Interval
@@ -139,11 +138,6 @@ def clean(world: World) -> Run:
     run.feed(world.inputs)
     run.save()
     return run
-
-
-def test_what_is_written_has_the_fields_of_what_is_said():
-    assert Prediction.__struct_fields__ == Said.__struct_fields__
-    assert Prediction.__annotations__.keys() == Said.__annotations__.keys()
 
 
 @pytest.mark.parametrize("group", [1, 2, 50, 10_000])
