@@ -32,12 +32,25 @@ class Pending(msgspec.Struct, array_like=True):
     bar: Bar
 
 
+class Before(msgspec.Struct, array_like=True, frozen=True):
+    """What was shown of a market before it was rebuilt, at ``place``, and its highest revision.
+
+    The place is the (generation, offset) of the input that said so.
+    """
+
+    place: tuple[int, int]
+    start_us: int
+    end_us: int
+    revision: int
+
+
 class Book(msgspec.Struct):
     """What a market's candles have to remember besides their windows.
 
     Lists have one entry per interval. ``closed_us`` and ``final_us`` are the open times of the
     first windows not yet closed and not yet final; ``base`` is the last price before those.
     ``settled_us`` is the time of the chain's last final block: no trade before it can come or go.
+    ``revision`` is the highest of all closed windows so far.
     """
 
     watermark_us: int = -(2**62)
@@ -49,6 +62,26 @@ class Book(msgspec.Struct):
     gaps: list[Gap] = []
     pending: list[Pending] = []
     settled_us: int = -(2**62)
+    revision: int = 1
+    before: Before | None = None
+
+    def first_revision(self, open_us: int, level: int) -> int:
+        """Return the revision of a window as it closes: above all if it was shown before."""
+        before = self.before
+        if before is None or not opening(before.start_us, level) <= open_us < before.end_us:
+            return 1
+        return before.revision + 1
+
+    def rebuilt(self, place: tuple[int, int]) -> "Book":
+        """Return the book of a market whose trades come anew after the input at ``place``."""
+        old, start_us, end_us = self.before, self.start_us, self.watermark_us
+        if start_us is None:
+            before = None if old is None else msgspec.structs.replace(old, place=place)
+            return Book(revision=self.revision, before=before)
+        if old is not None:
+            start_us, end_us = min(start_us, old.start_us), max(end_us, old.end_us)
+        revision = self.revision
+        return Book(revision=revision, before=Before(place, start_us, end_us, revision))
 
     def limit_us(self, rules: Rules) -> int:
         """Return the time up to which nothing of the market can change any more."""

@@ -205,7 +205,8 @@ class CandleLogic:
             if shown is None:
                 window.flat = price
             price = close_of(window, shown)
-            window.revision = 1
+            window.revision = book.first_revision(open_us, level)
+            window.reason = "backfill" if window.revision > 1 else None
             window.updated_us = max(book.watermark_us, book.seen_us)
             self.shelf.changed(window)
             self._dirty.add((level, open_us))
@@ -269,8 +270,9 @@ class CandleLogic:
         for level, open_us in self._touched:
             window = self.shelf.get(level, open_us)
             if open_us < book.closed_us[level]:
-                window.revision += 1
+                window.revision = max(window.revision + 1, book.first_revision(open_us, level))
                 window.reason = reason if window.revision > 1 else None
+                book.revision = max(book.revision, window.revision)
             window.updated_us = now_us
             self.shelf.changed(window)
         self._dirty |= self._touched

@@ -126,10 +126,16 @@ class Recovery:
             for level, windows in enumerate(hot.windows):
                 shelf.hot[level] = {window.open_us: window for window in windows}
             for (level, open_us), cold in self._cold.get(market, {}).items():
-                is_wanted = hot.book.final_us[level] <= open_us < hot.book.closed_us[level]
-                if is_wanted and open_us not in shelf.hot[level]:
+                if _is_wanted(hot.book, cold, level, open_us) and open_us not in shelf.hot[level]:
                     shelf.frozen[level][open_us] = bytes(cold.window)
             yield CandleLogic(market, rules, hot.book, shelf), hot.offset
+
+
+def _is_wanted(book: Book, cold: Cold, level: int, open_us: int) -> bool:
+    """Return whether a frozen window counts: not once it is final, nor from before a rebuild."""
+    if book.before is not None and (cold.generation, cold.offset) < book.before.place:
+        return False
+    return book.final_us[level] <= open_us < book.closed_us[level]
 
 
 def _newer(old: _Record | None, new: _Record) -> _Record:

@@ -12,6 +12,7 @@ from chaintide.agents.shelf import Shelf
 from chaintide.streams import codec
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.records import (
+    Candle,
     CandleBatch,
     DeadLetter,
     Final,
@@ -19,6 +20,7 @@ from chaintide.streams.records import (
     Heartbeat,
     Late,
     Market,
+    Rebuild,
     TradeBatch,
     Undo,
 )
@@ -59,6 +61,7 @@ class PartitionLogic:
         self._venues: dict[str, list[CandleLogic]] = {}
         self._changed: dict[Market, CandleLogic] = {}
         self._unsaved: dict[Market, CandleLogic] = {}
+        self._last_shown: dict[Market, list[Candle]] = {}
         self._chains = dict(recovery.chains)
         self._unsaved_chains: set[str] = set()
         for logic, offset in recovery.markets(rules):
@@ -88,6 +91,8 @@ class PartitionLogic:
                     self._on_gap(record, message)
                 case Undo() | Final():
                     self._on_chain(record, message)
+                case Rebuild():
+                    self._on_rebuild(record, message)
         except BadRecordError as error:
             return [_dead_letter(message, error.reason, message.value)]
         return []
@@ -104,7 +109,7 @@ class PartitionLogic:
             return refused
         logic = self._logic(batch.market)
         is_applied = message.offset <= self._applied.get(batch.market, -1)
-        if is_applied or (batch.block is not None and not self._is_wanted(batch, batch.block)):
+        if is_applied or not self._is_wanted(batch):
             return refused
         self.trades += len(batch)
         late = logic.on_trades(batch, batch.block)
@@ -128,10 +133,10 @@ class PartitionLogic:
             logic.on_gap(gap)
             self._changed[gap.market] = self._unsaved[gap.market] = logic
 
-    def _is_wanted(self, batch: TradeBatch, block: int) -> bool:
-        """Return whether trades of a chain come from its follower, and are not final yet."""
+    def _is_wanted(self, batch: TradeBatch) -> bool:
+        """Return whether trades of a chain come from its follower, and are not known as final."""
         mark = self._chains.get(venue_of(batch.market), Mark())
-        return batch.epoch >= mark.epoch and block > mark.final
+        return batch.epoch >= mark.epoch and (batch.block is None or batch.block > mark.final)
 
     def _on_chain(self, news: Undo | Final, message: Input) -> None:
         mark = self._chains.get(news.chain, Mark())
@@ -153,6 +158,22 @@ class PartitionLogic:
             self._chains[news.chain] = Mark(self.generation, self.offset, news.epoch, final)
             self._unsaved_chains.add(news.chain)
 
+    def _on_rebuild(self, rebuild: Rebuild, message: Input) -> None:
+        """Forget the markets of a contract, but for what their candles were called so far."""
+        if rebuild.epoch < self._chains.get(rebuild.chain, Mark()).epoch:
+            return
+        markets = self._venues.get(rebuild.chain, [])
+        name = f"{rebuild.chain}:{rebuild.contract}"
+        for place, logic in enumerate(markets):
+            market = logic.market
+            is_meant = market == name or market.startswith(f"{name}/")
+            if is_meant and message.offset > self._applied.get(market, -1):
+                book = logic.book.rebuilt((self.generation, message.offset))
+                anew = CandleLogic(market, self.rules, book, logic.shelf.emptied())
+                markets[place] = self._markets[market] = anew
+                self._changed[market] = self._unsaved[market] = anew
+                self._last_shown.setdefault(market, []).extend(logic.drain()[0])
+
     def drain(self, levels: range = LEVELS) -> list[CandleBatch]:
         """Return what changed since the last call, one record a market.
 
@@ -162,6 +183,9 @@ class PartitionLogic:
         drained = []
         for market, logic in changed.items():
             candles, gaps = logic.drain(levels)
+            if market in self._last_shown:
+                shown = [*self._last_shown.pop(market), *candles]
+                candles = list({(c.interval, c.open_time_ms): c for c in shown}.values())
             if logic.is_dirty:
                 self._changed[market] = logic
             if not candles and not gaps:

@@ -103,7 +103,7 @@ class PoolsLogic:
     def _on_log(self, log: ChainLog) -> None:
         mark = self._chains.get(log.chain, Mark())
         kind = kind_of(log)
-        if kind is None or log.epoch < mark.epoch or log.number <= mark.final:
+        if kind is None or log.epoch < mark.epoch:
             return
         market = Market(f"{log.chain}:{log.stream}")
         pool = self._pools.get(market)
@@ -114,9 +114,20 @@ class PoolsLogic:
             pool = PoolView(
                 market=market, kind=kind, generation=0, offset=-1, settled=None, pending=[]
             )
-        if self.offset > pool.offset and (state := state_after(log, pool.newest)) is not None:
+        if self.offset <= pool.offset:
+            return
+        if log.number <= mark.final:
+            self._settle(log, pool)
+        elif (state := state_after(log, pool.newest)) is not None:
             below = [held for held in pool.pending if held.number < log.number]
             self._put(pool, pool.settled, [*below, state])
+
+    def _settle(self, log: ChainLog, pool: PoolView) -> None:
+        """Apply a log of a block that was final before it came: it is of the pool's history."""
+        held = pool.settled
+        is_later = held is None or (log.number, log.log_index) > (held.number, held.log_index)
+        if is_later and (state := state_after(log, held)) is not None:
+            self._put(pool, state, pool.pending)
 
     def _on_news(self, news: Undo | Final) -> None:
         mark = self._chains.get(news.chain, Mark())

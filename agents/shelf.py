@@ -27,6 +27,14 @@ class Shelf:
         self._minute_us = -1
         self._minute: list[Window] = []
 
+    def emptied(self) -> "Shelf":
+        """Return a shelf without windows, which knows that those of this one are forgotten."""
+        empty = Shelf()
+        empty._dropped = self._dropped | {
+            (level, open_us) for level in LEVELS for open_us in self._opens(level)
+        }
+        return empty
+
     def minute(self, open_us: int) -> list[Window]:
         """Return the window of a minute at every level, kept hot beyond the next write."""
         if open_us != self._minute_us:

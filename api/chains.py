@@ -65,7 +65,7 @@ async def sync(
     async with roles.kafka(settings) as (kafka, _):
         around = _around(settings, kafka, now_ms)
         following = Following(_from_block(config, wanted), around)
-        async with following.feed() as (feed, takeover):
+        async with following.feed(wanted.last) as (feed, takeover):
             await feed.take_over(takeover)
             await asyncio.sleep(NOTICE_S)
             try:
@@ -80,7 +80,7 @@ async def _sync(feed: ChainFeed, wanted: History, console: Console) -> None:
     final = await feed.final_number()
     last = final if wanted.last is None else min(final, wanted.last)
     first = feed.publishing.watch.named[address].start
-    holes = feed.log.coverage.missing(address, first, last)
+    holes = feed.log.coverage.unwritten(address, Range(first, last))
     ahead = feed.ahead(last)
     total = sum(map(len, holes)) + (len(ahead) if ahead else 0)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -111,7 +111,19 @@ class Final(msgspec.Struct, frozen=True, kw_only=True, tag="final"):
     v: int = SCHEMA_VERSION
 
 
-TradeInput = TradeBatch | Heartbeat | Gap | Undo | Final
+class Rebuild(msgspec.Struct, frozen=True, kw_only=True, tag="rebuild"):
+    """The markets of ``contract`` begin anew: all of their trades follow, from the first one on.
+
+    The follower of ``chain`` writes it before the history of markets that have begun already.
+    """
+
+    chain: str
+    contract: str
+    epoch: int
+    v: int = SCHEMA_VERSION
+
+
+TradeInput = TradeBatch | Heartbeat | Gap | Undo | Final | Rebuild
 TradeMessage = TradeInput | Trade
 
 

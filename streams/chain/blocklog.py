@@ -27,7 +27,7 @@ class BlockLog:
         self.strays: list[int] = []
         self.coverage = Coverage()
         self.is_released = False
-        self._claimed: dict[str, int] = {}
+        self._claimed: Owner | None = None
 
     def on_record(self, record: BlockMessage) -> None:
         """Take in the next record; of a follower that was replaced only what it may have undone."""
@@ -77,14 +77,15 @@ class BlockLog:
     def _own(self, owner: Owner) -> None:
         if owner.epoch > self.epoch:
             self.epoch, self.writer, self.strays = owner.epoch, owner.writer, []
-            self._claimed = dict(owner.contracts)
+            self._claimed = owner if owner.contracts else None
             self.is_released = False
 
     def _undo(self, to_number: int) -> None:
         """Go back; the first time an owner does, what it watches is written from there on."""
         self._cut(to_number)
-        if self._claimed:
-            self.coverage.starts, self._claimed = self._claimed, {}
+        if (owner := self._claimed) is not None:
+            self.coverage.claim(owner.contracts, owner.rebuilt, self.window.final)
+            self._claimed = None
 
     def _finalize(self, number: int) -> None:
         if self.window.at(number) is not None:
@@ -103,6 +104,7 @@ class BlockLog:
             children=end.children,
         )
         last = self.window.last
+        self.coverage.on_block()
         if last is not None and seen.number > last.number + 1:
             self.window.restart(seen)  # a range of final blocks ends here
         elif seen.number > self.window.final:

@@ -71,7 +71,10 @@ class Following:
     def rules(self) -> ChainRules:
         """What is particular about the chain."""
         config = self.config
-        starts = [each.start_block for each in config.contracts if each.start_block is not None]
+        starts = [
+            config.start_block if each.start_block is None else each.start_block
+            for each in config.contracts
+        ]
         return ChainRules(
             chain=config.key,
             chain_id=config.id,
@@ -87,8 +90,11 @@ class Following:
         return partition_of(Market(self.config.key), self.around.partitions)
 
     @asynccontextmanager
-    async def feed(self) -> AsyncIterator[tuple[ChainFeed, Takeover]]:
-        """Yield a feed that follows the chain from where its block log ends, once it runs."""
+    async def feed(self, until: int | None = None) -> AsyncIterator[tuple[ChainFeed, Takeover]]:
+        """Yield a feed that follows the chain from where its block log ends, once it runs.
+
+        Of histories it wants nothing above block ``until``.
+        """
         config, around = self.config, self.around
         quotes = [address.lower() for address in config.quotes]
         publishing = Publishing(
@@ -108,7 +114,7 @@ class Following:
                     poll_s=config.poll_ms / 1000,
                 )
                 try:
-                    yield feed, Takeover(self.rules, publishing, uuid.uuid4().hex)
+                    yield feed, Takeover(self.rules, publishing, uuid.uuid4().hex, until)
                 finally:
                     await feed.close()
         finally:

@@ -93,10 +93,11 @@ class ChainFeed:
             await self._read_log()
         last = self.log.window.last
         logger.info(
-            "chain=%s epoch=%d last=%s",
+            "chain=%s epoch=%d last=%s rebuilt=%s",
             self.publishing.chain,
             self.log.epoch,
             last.number if last else None,
+            sorted(self.log.coverage.rebuilds),
         )
         self.status.connects += 1
         self.follower = takeover.follower(self.log)
@@ -116,7 +117,7 @@ class ChainFeed:
         """
 
         async def work(_: Follower) -> None:
-            for hole in self.log.coverage.missing(address, whole.first, whole.last):
+            for hole in self.log.coverage.unwritten(address, whole):
                 await self._fill(address, hole, on_blocks)
 
         await self._until_done(work)
@@ -163,7 +164,12 @@ class ChainFeed:
             )
             await self._check_owner()
             aliases = await self._learning.learn(reading)
-            await self.ledger.write(self.publishing.syncing(reading, synced, aliases))
+            coverage = self.log.coverage
+            if address in coverage.rebuilds:
+                plan = self.publishing.rebuilding(reading, synced, coverage, aliases)
+            else:
+                plan = self.publishing.syncing(reading, synced, aliases)
+            await self.ledger.write(plan)
             self.log.on_record(synced)
             on_blocks(len(at))
 
@@ -202,13 +208,11 @@ class ChainFeed:
 
     async def _fill_holes(self, follower: Follower) -> None:
         """Write the past of contracts that were not watched before; it is final."""
-        starts = self.log.coverage.starts
         for address, named in self.publishing.watch.named.items():
-            last = min(starts.get(address, 0) - 1, follower.window.final)
-            if named.start <= last:
+            whole = Range(named.start, follower.window.final)
+            for hole in self.log.coverage.unwritten(address, whole):
                 self.status.state = "backfilling"
-                for hole in self.log.coverage.missing(address, named.start, last):
-                    await self._fill(address, hole, lambda _: None)
+                await self._fill(address, hole, lambda _: None)
 
     async def _catch_up(
         self, follower: Follower, final: Header, on_blocks: Callable[[int], None]

@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 import msgspec
 
 from chaintide.streams.chain.blocks import Header, RawLog
+from chaintide.streams.chain.coverage import Coverage
 from chaintide.streams.chain.pools import Pools, Stranger
 from chaintide.streams.chain.records import (
     Alias,
@@ -24,7 +26,7 @@ from chaintide.streams.chain.steps import Apply, ApplyRange, Finalize, Retreat
 from chaintide.streams.chain.swaps import SwapTrade, batches_of, swap_of
 from chaintide.streams.chain.watch import Watch
 from chaintide.streams.partitions import partition_of
-from chaintide.streams.records import Final, Heartbeat, Market, TradeBatch, Undo
+from chaintide.streams.records import Final, Heartbeat, Market, Rebuild, TradeBatch, Undo
 from chaintide.streams.topics import ALIASES, BLOCKS, CHAIN, TRADES, Topic
 
 
@@ -34,7 +36,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     topic: Topic
     key: str
     partition: int
-    record: ChainMessage | BlockMessage | TradeBatch | Heartbeat | Alias
+    record: ChainMessage | BlockMessage | TradeBatch | Heartbeat | Rebuild | Alias
 
 
 Plan = list[list[Outgoing]]
@@ -83,9 +85,20 @@ class Publishing:
         """The partition of the block log."""
         return partition_of(Market(self.chain), self.partitions)
 
-    def owning(self, writer: str, contracts: Mapping[str, int]) -> Plan:
+    def owning(
+        self,
+        writer: str,
+        contracts: Mapping[str, int],
+        rebuilt: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    ) -> Plan:
         """Return what claims the chain for ``writer``; ``contracts`` as in ``Owner``."""
-        owner = Owner(chain=self.chain, epoch=self.epoch, writer=writer, contracts=dict(contracts))
+        owner = Owner(
+            chain=self.chain,
+            epoch=self.epoch,
+            writer=writer,
+            contracts=dict(contracts),
+            rebuilt=dict(rebuilt),
+        )
         return [[self._block(owner)]]
 
     def releasing(self) -> Plan:
@@ -173,18 +186,49 @@ class Publishing:
         """
         return [[*self._news(reading, None, aliases)], [self._block(synced)]]
 
+    def rebuilding(
+        self,
+        reading: Reading,
+        synced: Synced,
+        coverage: Coverage,
+        aliases: Iterable[Alias] = (),
+    ) -> Plan:
+        """Return the same for a contract whose markets begin anew; no log is written twice."""
+        at, address = coverage.rebuilds[synced.address], synced.address
+        holes = coverage.missing(address, synced.first, synced.last)
+        fresh = [
+            record
+            for record in reading.records
+            if any(hole.first <= record.number <= hole.last for hole in holes)
+        ]
+        news: list[Outgoing] = []
+        if synced.first == at.whole.first:
+            rebuild = Rebuild(chain=self.chain, contract=address, epoch=self.epoch)
+            news += [
+                Outgoing(TRADES, self.chain, partition, rebuild)
+                for partition in range(self.partitions)
+            ]
+        news += [*self._named(aliases), *self._logs(fresh), *self._trades(reading.records, None)]
+        return [news, [self._block(synced)]]
+
     def _news(
         self, reading: Reading, block: int | None, aliases: Iterable[Alias]
     ) -> Iterable[Outgoing]:
-        self.logs += len(reading.records)
+        yield from self._named(aliases)
+        yield from self._logs(reading.records)
+        yield from self._trades(reading.records, block)
+
+    def _named(self, aliases: Iterable[Alias]) -> Iterable[Outgoing]:
         for alias in aliases:
             home = partition_of(alias.market, self.partitions)
             yield Outgoing(ALIASES, alias.market, home, alias)
+
+    def _logs(self, records: Sequence[ChainLog]) -> Iterable[Outgoing]:
+        self.logs += len(records)
         chain, partitions = self.chain, self.partitions
-        for record in reading.records:
+        for record in records:
             key, home = _place_of(chain, record.stream, partitions)
             yield Outgoing(CHAIN, key, home, record)
-        yield from self._trades(reading.records, block)
 
     def _trades(self, records: Iterable[ChainLog], block: int | None) -> Iterable[Outgoing]:
         known = self.pools.known

@@ -49,12 +49,14 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
     """A follower takes the chain over; ``writer`` tells two of the same epoch apart.
 
     ``contracts`` are those it watches, each with the first block from which on all is written.
+    Of the ``rebuilt`` ones the trades of these blocks, first to last, are to be written anew.
     """
 
     chain: str
     epoch: int
     writer: str
     contracts: dict[str, int] = {}
+    rebuilt: dict[str, tuple[int, int]] = {}
     v: int = SCHEMA_VERSION
 
 

@@ -3,6 +3,7 @@
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.follower import ChainRules, Follower
 from chaintide.streams.chain.publishing import Plan, Publishing
+from chaintide.streams.chain.ranges import Range
 from chaintide.streams.errors import ReplacedError
 
 
@@ -11,15 +12,23 @@ class Takeover:
 
     ``advance`` is called with the log read to its end, again after each plan was written, until
     it returns None. First the chain is claimed. Then everything above the last finished block is
-    undone, which repairs a block left half written; where contracts are new, everything that is not
-    final, so that what is missing of them is final. Last comes what the old follower may have
-    undone between the claim and that: what it does later has too low an epoch to count.
+    undone, which repairs a block left half written; where contracts are new, or markets have to be
+    rebuilt, everything that is not final, so that what is missing of them is final. Last comes
+    what the old follower may have undone between the claim and that: what it does later has too
+    low an epoch to count. Of histories nothing is wanted above block ``until``.
     """
 
-    def __init__(self, rules: ChainRules, publishing: Publishing, writer: str) -> None:
+    def __init__(
+        self,
+        rules: ChainRules,
+        publishing: Publishing,
+        writer: str,
+        until: int | None = None,
+    ) -> None:
         self._rules = rules
         self._publishing = publishing
         self._writer = writer
+        self._until = until
         self._is_repaired = False
 
     def advance(self, log: BlockLog) -> Plan | None:
@@ -28,7 +37,8 @@ class Takeover:
             if self._is_repaired:
                 raise ReplacedError(f"chain {self._rules.chain} has another follower")
             self._publishing.epoch = log.next_epoch
-            return self._publishing.owning(self._writer, self._covered(log))
+            rebuilt = {a: (blocks.first, blocks.last) for a, blocks in self._rebuilds(log).items()}
+            return self._publishing.owning(self._writer, self._covered(log), rebuilt)
         if not self._is_repaired:
             self._is_repaired = True
             return self._publishing.undoing(self._next(log) - 1)
@@ -38,16 +48,30 @@ class Takeover:
         """Return what will be written of each contract once this follower has the chain."""
         return log.coverage.after(self._wanted(), self._next(log))
 
+    def _rebuilds(self, log: BlockLog) -> dict[str, Range]:
+        """Return the contracts whose markets have begun too late, with the blocks to write anew."""
+        last, final = log.window.last, log.window.final
+        if last is None or final < 0 or not log.coverage.starts:
+            return {}
+        window, watch = Range(final, last.number), self._publishing.watch
+        until = final if self._until is None else min(self._until, final)
+        return {
+            address: blocks
+            for address, start in self._wanted().items()
+            if watch.form_of(address) is not None
+            and (blocks := log.coverage.rebuild(address, Range(start, until), window)) is not None
+        }
+
     def _wanted(self) -> dict[str, int]:
         named = self._publishing.watch.named
         return {address: max(one.start, self._rules.start) for address, one in named.items()}
 
     def _next(self, log: BlockLog) -> int:
-        """Return the block to go on with; with new contracts the first one that is not final."""
+        """Return the block to go on with; where history is missing, the first not yet final."""
         last, final = log.window.last, log.window.final
         if last is None:
             return self._rules.start
-        if log.coverage.has(self._wanted()):
+        if log.coverage.has(self._wanted()) and not self._rebuilds(log):
             return last.number + 1
         return final + 1 if final >= 0 else self._rules.start
 

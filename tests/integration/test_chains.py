@@ -297,3 +297,45 @@ async def test_without_a_file_or_a_chain_there_is_nothing_to_follow(kafka, tmp_p
         chains.configs(Settings(), ["x"])
     with pytest.raises(ConfigError, match="no chain to follow"):
         await follow_chains([], around(kafka, tmp_path))
+
+
+async def test_a_past_that_is_added_to_a_market_which_runs_becomes_candles(kafka, tmp_path):
+    chain = grown(120, 11)
+    late = ContractConfig(address=AMM, kind="credential-market", start_block=100)
+    early = ContractConfig(address=AMM, kind="credential-market", start_block=0)
+    async with MockNode(chain, chain_id=77) as node:
+        file = tmp_path / "chains.json"
+        whole = config(node, "seventh", MADE, late)
+        file.write_text(json.dumps({"chains": [msgspec.to_builtins(whole)]}))
+        settings = Settings(kafka=kafka.bootstrap, partitions=PARTITIONS, chains=file)
+        now_ms = around(kafka, tmp_path).now_ms
+
+        async def sync(first: int) -> int:
+            wanted = chains.History(address=AMM, chain="77", first=first, last=None)
+            return await chains.sync(settings, wanted, Console(quiet=True), now_ms)
+
+        def told_from(first: int) -> list[tuple[int, int]]:
+            swaps = [place for place in places(chain, AMM) if place[0] >= first]
+            return sorted(swaps + places(chain, FACTORY))
+
+        async with followed([whole], kafka, tmp_path):
+            assert told(await until_at_head(kafka, chain, "77")) == told_from(100)
+            chain.grow(3)
+            await until_at_head(kafka, chain, "77")
+            for first in (60, 20):
+                assert await sync(first) > 20
+                chain.grow(2)
+                assert told(await until_at_head(kafka, chain, "77")) == told_from(first)
+        async with followed([config(node, "seventh", MADE, early)], kafka, tmp_path):
+            chain.grow(2)
+            assert told(await until_at_head(kafka, chain, "77")) == told_from(0)
+            await until(lambda: _has_candles(kafka, chain, "77"))
+
+
+async def _has_candles(kafka: KafkaConfig, chain: FakeChain, key: str) -> bool:
+    expected = {
+        (pool_of(market), *window): told
+        for market, trades in chain.trades().items()
+        for window, told in recompute(trades).items()
+    }
+    return await candles_of(kafka, key) == expected

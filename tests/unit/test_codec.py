@@ -29,6 +29,7 @@ from chaintide.streams.records import (
     Heartbeat,
     Late,
     Market,
+    Rebuild,
     Trade,
     TradeBatch,
     Undo,
@@ -152,6 +153,8 @@ RECORDS = [
         children={"0xee": "pool"},
         epoch=2,
     ),
+    Rebuild(chain="local", contract="0xaa", epoch=2),
+    Owner(chain="local", epoch=3, writer="6a", contracts={"0xaa": 5}, rebuilt={"0xaa": (2, 9)}),
 ]
 
 

@@ -118,6 +118,16 @@ def test_what_is_final_stays(pools: Pools):
     assert pools.newest().reserves == ("11", "19"), "final blocks have said all they say"
 
 
+def test_history_that_comes_late_says_what_a_pool_held_until_it_was_heard_of(pools: Pools):
+    pools.say(final(5), reserves(2, 10, 20), reserves(4, 11, 19), reserves(3, 9, 9))
+    view = pools.view()
+    assert (view.settled.number, view.settled.reserves, view.pending) == (4, ("11", "19"), [])
+    pools.say(reserves(6, 12, 18), reserves(5, 7, 7))
+    assert pools.newest().reserves == ("12", "18")
+    pools.say(undo(5))
+    assert pools.newest().reserves == ("7", "7")
+
+
 def test_a_replaced_follower_is_ignored(pools: Pools):
     pools.say(reserves(1, 10, 20), undo(1, epoch=2), reserves(2, 9, 9), undo(0), final(1))
     assert pools.newest().reserves == ("10", "20")
