@@ -12,6 +12,7 @@ from chaintide.api.live.channels import KINDS
 from chaintide.api.live.effects import CLOSES
 from chaintide.api.live.requests import ErrorCode
 from chaintide.api.state.forecasts import ProbabilityEntry
+from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import Retraction, TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.records import Candle, FeedReport
@@ -43,6 +44,7 @@ ENTRIES: Final[dict[str, type[msgspec.Struct]]] = {
     "ticker": TickerFigures,
     "candles": Candle,
     "prob": ProbabilityEntry,
+    "views": PoolEntry,
     "status": FeedReport,
 }
 

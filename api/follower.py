@@ -32,6 +32,7 @@ from chaintide.streams.topics import (
 logger = logging.getLogger(__name__)
 
 MINUTE_MS: Final = 60_000
+CHANNELS_OF: Final = (TRADES, CANDLES, TICKS, FEEDS, PROBABILITIES, VIEWS)
 DAY_MS: Final = 1_440 * MINUTE_MS
 LOOK_BACK_MS: Final[dict[str, int | None]] = {
     TRADES.name: 10 * MINUTE_MS,
@@ -110,7 +111,7 @@ class Follower:
     async def _check(self) -> None:
         """Make sure of the topics, and that they are those that were read before."""
         await ensure_topics(self.kafka, self.partitions)
-        epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))
+        epoch = await read_epoch(self.kafka, CHANNELS_OF)
         if self.epoch not in {"", epoch}:
             raise FatalError(f"the log was made anew: its epoch is {epoch}, was {self.epoch}")
         self.epoch, self.silence = epoch, ""
@@ -206,7 +207,7 @@ class Follower:
             end_if_told()
             await asyncio.sleep(EPOCH_EVERY_S)
             try:
-                epoch = await read_epoch(self.kafka, (TRADES, CANDLES, TICKS, FEEDS))
+                epoch = await read_epoch(self.kafka, CHANNELS_OF)
             except RetryableError as error:
                 self.silence = str(error)  # polls go on and find nothing
                 continue

@@ -40,6 +40,7 @@ KINDS: Final[dict[str, Kind]] = {
         re.compile(f"{_MARKET}:{_INTERVAL}", re.ASCII), "candles:<market>:<interval>", 100
     ),
     "prob": Kind(re.compile(f"{_MARKET}:{_INTERVAL}", re.ASCII), "prob:<market>:<interval>", 48),
+    "views": Kind(re.compile(_MARKET, re.ASCII), "views:<market>", 1),
     "status": Kind(re.compile(""), "status", 100),
 }
 

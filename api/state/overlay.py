@@ -4,8 +4,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from chaintide.api.live.update import Update
 from chaintide.api.state.series import Series
 from chaintide.sinks.conflation import Version, version
+from chaintide.streams import codec
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Candle, CandleBatch, Market
 
@@ -21,6 +23,19 @@ def seq_of(offset: int, place: int = 0) -> int:
     (1000, 42007)
     """
     return (offset + 1) * PLACES + place
+
+
+def candle_update(seq: int, candle: Candle, published_ms: int) -> Update:
+    """Return the update that tells readers of a candle."""
+    return Update(
+        channel=f"candles:{candle.market}:{candle.interval}",
+        seq=seq,
+        key=candle.open_time_ms,
+        type="correction" if candle.status == "corrected" else "update",
+        event_ms=candle.updated_ms,
+        published_ms=published_ms,
+        data=codec.encode(candle),
+    )
 
 
 class Overlay:

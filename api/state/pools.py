@@ -5,7 +5,9 @@ from typing import Final
 
 import msgspec
 
-from chaintide.streams import decimals
+from chaintide.api.live.update import Update, UpdateType
+from chaintide.api.state.tape import Retraction
+from chaintide.streams import codec, decimals
 from chaintide.streams.chain.records import Alias
 from chaintide.streams.chain.swaps import price_of
 from chaintide.streams.records import Market
@@ -49,16 +51,34 @@ class Pools:
         self._views: dict[Market, PoolView] = {}
         self._sorted: list[Market] = []
 
-    def on_view(self, view: PoolView) -> None:
-        """Take a view, unless a replaced worker wrote it."""
+    def on_view(
+        self, view: PoolView, alias: Alias | None, *, seq: int, published_ms: int
+    ) -> list[Update]:
+        """Take a view, unless a replaced worker wrote it; return what that changes for readers."""
         known = self._views.get(view.market)
         if known is not None and (view.generation, view.offset) < (known.generation, known.offset):
-            return
+            return []
         if known is None:
             if len(self._views) >= MAX_POOLS:
-                return
+                return []
             self._sorted = []
         self._views[view.market] = view
+        if view.newest is None:
+            return [] if known is None else _retraction(known, seq, published_ms)
+        entry = entry_of(view, alias)
+        if known is None or known.newest is None:
+            return [_update(entry, "update", seq, published_ms)]
+        if entry == entry_of(known, alias):
+            return []
+        kind: UpdateType = "correction" if _is_taken_back(known.newest, view) else "update"
+        return [_update(entry, kind, seq, published_ms)]
+
+    def on_alias(self, alias: Alias, *, seq: int, published_ms: int) -> list[Update]:
+        """Return the update for readers of a pool whose tokens are known from now on."""
+        view = self.view(alias.market)
+        if view is None:
+            return []
+        return [_update(entry_of(view, alias), "update", seq, published_ms)]
 
     def view(self, market: Market) -> PoolView | None:
         """Return the view of a pool; None if it is not known, or all of it was undone."""
@@ -75,6 +95,43 @@ class Pools:
             for name in names
             if (chain is None or name.startswith(f"{chain}:")) and (view := self.view(name))
         ]
+
+
+def _is_taken_back(before: PoolState, view: PoolView) -> bool:
+    """Return whether the block that a pool's state was of is not part of its chain any more."""
+    held = view.pending if view.settled is None else [view.settled, *view.pending]
+    hashes = {state.number: state.block_hash for state in held}
+    if before.number in hashes:
+        return hashes[before.number] != before.block_hash
+    return view.settled is None or before.number > view.settled.number
+
+
+def _retraction(known: PoolView, seq: int, published_ms: int) -> list[Update]:
+    """Say that nothing is left of what a pool held."""
+    if known.newest is None:
+        return []
+    retraction = Update(
+        channel=f"views:{known.market}",
+        seq=seq,
+        key=f"retraction {seq}",
+        type="retraction",
+        event_ms=published_ms,
+        published_ms=published_ms,
+        data=codec.encode(Retraction(min(state.number for state in known.pending) - 1)),
+    )
+    return [retraction]
+
+
+def _update(entry: PoolEntry, kind: UpdateType, seq: int, published_ms: int) -> Update:
+    return Update(
+        channel=f"views:{entry.market}",
+        seq=seq,
+        key="pool",
+        type=kind,
+        event_ms=entry.time_ms,
+        published_ms=published_ms,
+        data=codec.encode(entry),
+    )
 
 
 def entry_of(view: PoolView, alias: Alias | None) -> PoolEntry:

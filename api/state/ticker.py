@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from chaintide.streams import decimals
+from chaintide.streams.feeds.coingecko import PriceTick
 from chaintide.streams.intervals import MINUTE_MS
 from chaintide.streams.records import Candle, Market
 
@@ -183,3 +184,13 @@ def _rounded(number: Decimal) -> str:
     scaled = number.scaleb(PERCENT_PLACES)
     whole = int(abs(scaled) + Decimal("0.5"))
     return decimals.text(-whole if number < 0 else whole, PERCENT_PLACES)
+
+
+def observed_figures(tick: PriceTick) -> TickerFigures:
+    """Return what is known of a market whose price is observed only."""
+    return TickerFigures(
+        market=tick.market,
+        basis=tick.basis,
+        close_time_ms=tick.time_us // 1000,
+        last=tick.price,
+    )

@@ -8,11 +8,11 @@ import msgspec
 from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.catalogue import Catalogue
 from chaintide.api.state.forecasts import Forecasts, fresh
-from chaintide.api.state.overlay import Overlay, seq_of
-from chaintide.api.state.pools import Pools
+from chaintide.api.state.overlay import Overlay, candle_update, seq_of
+from chaintide.api.state.pools import Pools, entry_of
 from chaintide.api.state.tape import Retraction, Tape, tape_trades
 from chaintide.api.state.tapes import Tapes
-from chaintide.api.state.ticker import Ticker, TickerFigures, is_countable
+from chaintide.api.state.ticker import Ticker, TickerFigures, is_countable, observed_figures
 from chaintide.streams import codec, topics
 from chaintide.streams.chain.records import Alias
 from chaintide.streams.errors import BadRecordError
@@ -107,7 +107,7 @@ class View:
         if (ticker := self._tickers.get(market)) is not None:
             return ticker.figures()
         tick = self.catalogue.ticks.get(market)
-        return None if tick is None else _observed(tick)
+        return None if tick is None else observed_figures(tick)
 
     def snapshot(self, channel: str, count: int) -> Snapshot | None:
         """Return the newest ``count`` entries of ``channel``, or None if there is no such one."""
@@ -118,17 +118,26 @@ class View:
         if kind in {"candles", "prob"}:
             name, _, interval = subject.rpartition(":")
             market = Market(name)
-        if market not in self.catalogue:
+        if market not in self.catalogue and not (kind == "views" and self.pools.view(market)):
             return None
         if interval in INTERVALS:
             found = self._candles if kind == "candles" else self._probabilities
             return found(channel, market, interval, count)
-        if kind == "trades":
-            return self._snapshot(channel, self.tape(market).newest(count))
-        if kind == "ticker":
-            figures = self.figures(market)
-            return self._snapshot(channel, [] if figures is None else [figures])
-        return None
+        entries = self._entries(kind, market, count)
+        return None if entries is None else self._snapshot(channel, entries)
+
+    def _entries(self, kind: str, market: Market, count: int) -> Sequence[msgspec.Struct] | None:
+        match kind:
+            case "trades":
+                return self.tape(market).newest(count)
+            case "ticker":
+                figures = self.figures(market)
+                return [] if figures is None else [figures]
+            case "views":
+                pool = self.pools.view(market)
+                return [] if pool is None else [entry_of(pool, self.catalogue.alias(market))]
+            case _:
+                return None
 
     # ----------------------------------------------------------------- records
 
@@ -145,19 +154,30 @@ class View:
             case topics.FEEDS.name:
                 return self._on_report(record)
             case _:
-                self._on_state(record)
-                return []
+                return self._on_state(record)
 
-    def _on_state(self, record: LogRecord) -> None:
+    def _on_state(self, record: LogRecord) -> list[Update]:
         match record.topic:
             case topics.SCORES.name:
                 self.forecasts.on_score(codec.decode(_scores, record.value))
             case topics.ALIASES.name:
-                self.catalogue.on_alias(codec.decode(_aliases, record.value))
+                return self._on_alias(record)
             case topics.VIEWS.name if record.value.startswith(b"{"):  # else a worker's own notes
-                self.pools.on_view(codec.decode(_views, record.value))
+                view = codec.decode(_views, record.value)
+                alias, seq = self.catalogue.alias(view.market), seq_of(record.offset)
+                return self.pools.on_view(view, alias, seq=seq, published_ms=record.time_ms)
             case _:
                 pass
+        return []
+
+    def _on_alias(self, record: LogRecord) -> list[Update]:
+        alias = codec.decode(_aliases, record.value)
+        if alias == self.catalogue.alias(alias.market):
+            return []
+        self.catalogue.on_alias(alias)
+        # It has no place in the log of views: it comes right after the last one.
+        seq = self._seqs.get(f"views:{alias.market}", 0) + 1
+        return self.pools.on_alias(alias, seq=seq, published_ms=record.time_ms)
 
     def _on_trades(self, record: LogRecord) -> list[Update]:
         match codec.decode_trades(record.value):
@@ -207,7 +227,7 @@ class View:
         updates, minutes = [], []
         for seq, candle in self.overlay.apply(batch, record.offset):
             self.catalogue.on_candle(candle)
-            updates.append(_candle_update(seq, candle, record.time_ms))
+            updates.append(candle_update(seq, candle, record.time_ms))
             if candle.interval == "1m" and self._ticker(batch.market).put(candle):
                 minutes.append((seq, candle.updated_ms))
         if minutes:
@@ -238,7 +258,9 @@ class View:
         if not self.catalogue.on_tick(observed) or observed.market in self._tickers:
             return []
         channel, event_ms = f"ticker:{observed.market}", observed.time_us // 1000
-        return [record.update(channel, "ticker", event_ms, codec.encode(_observed(observed)))]
+        return [
+            record.update(channel, "ticker", event_ms, codec.encode(observed_figures(observed)))
+        ]
 
     def _on_report(self, record: LogRecord) -> list[Update]:
         report = codec.decode(_reports, record.value)
@@ -269,24 +291,3 @@ class View:
         if ticker is None:
             ticker = self._tickers[market] = Ticker(market)
         return ticker
-
-
-def _candle_update(seq: int, candle: Candle, published_ms: int) -> Update:
-    return Update(
-        channel=f"candles:{candle.market}:{candle.interval}",
-        seq=seq,
-        key=candle.open_time_ms,
-        type="correction" if candle.status == "corrected" else "update",
-        event_ms=candle.updated_ms,
-        published_ms=published_ms,
-        data=codec.encode(candle),
-    )
-
-
-def _observed(tick: PriceTick) -> TickerFigures:
-    return TickerFigures(
-        market=tick.market,
-        basis=tick.basis,
-        close_time_ms=tick.time_us // 1000,
-        last=tick.price,
-    )

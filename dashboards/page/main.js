@@ -26,7 +26,6 @@ const WIDTHS_MS = {
 const PAGE_LIMIT = 1_000;
 const MOST_CANDLES = 20_000;
 const LIVE_MARKETS = 100;
-const POOL_EVERY_MS = 2_000;
 const CALIBRATION_EVERY_MS = 15_000;
 const STATES = {
   connecting: "Connecting",
@@ -103,29 +102,32 @@ function choose({ market = chosen.market, interval = chosen.interval }) {
   markPending();
   subscribe();
   loadNewest();
-  loadPool();
   loadCalibration();
 }
 
 function channels() {
   const { market, interval } = chosen;
-  return { candles: `candles:${market}:${interval}`, trades: `trades:${market}`, prob: `prob:${market}:${interval}` };
+  return {
+    candles: `candles:${market}:${interval}`,
+    trades: `trades:${market}`,
+    prob: `prob:${market}:${interval}`,
+    views: `views:${market}`,
+  };
 }
 
 function leave() {
   if (!chosen.market) return;
-  stream.unsubscribe(channels().candles);
-  stream.unsubscribe(channels().trades);
-  stream.unsubscribe(channels().prob);
+  for (const channel of Object.values(channels())) stream.unsubscribe(channel);
 }
 
 function subscribe() {
-  const { candles, trades, prob } = channels();
+  const { candles, trades, prob, views } = channels();
   const mine = chosen;
   const ifMine = (then) => (message) => mine === chosen && then(message);
   stream.subscribe(candles, { snapshot: 300 }, ifMine(onCandles));
   stream.subscribe(trades, { snapshot: 40, policy: "buffer", max_hz: 5 }, ifMine(onTrades));
   stream.subscribe(prob, { snapshot: 48, max_hz: 2 }, ifMine((message) => outlook.onMessage(message)));
+  stream.subscribe(views, { snapshot: 1, max_hz: 4 }, ifMine(onPool));
 }
 
 function places() {
@@ -242,17 +244,11 @@ function markPending() {
 }
 
 /** Show what the pool of the market holds, if it is one. */
-async function loadPool() {
-  const { market } = chosen;
-  if (!markets.entry(market)?.chain) return;
-  try {
-    const [held] = (await get("/v1/pools", { market })).pools;
-    if (market !== chosen.market) return;
-    if (held) pool.show(held);
-    else pool.clear();
-  } catch {
-    // What was shown may still be so, and the next round asks again.
-  }
+function onPool(message) {
+  if (message.type === "refused") return;
+  const held = message.type === "snapshot" ? message.data[0] : message.data;
+  if (held && message.type !== "retraction") pool.show(held);
+  else pool.clear();
 }
 
 /** Show how good the model is whose predictions are shown. */
@@ -389,7 +385,6 @@ function start() {
   outlook.onHorizon = loadCalibration;
   setInterval(() => outlook.draw(), 1_000); // what expires goes
   setInterval(loadCalibration, CALIBRATION_EVERY_MS);
-  setInterval(loadPool, POOL_EVERY_MS);
 }
 
 // Read only, for tests and for the curious.

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 from sites import CHANNEL, TICKER, TRADES, WALL_MS, Serving, Site, running_asgi, running_gateway
+from unit.test_view_chains import POOL, PoolLog, held
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -298,3 +299,30 @@ async def test_everybody_is_told_before_the_end(running):
     async with asyncio.timeout(10):
         assert json.loads(await client.recv())["type"] == "goaway"
     assert await code_of(client) == 3001
+
+
+async def test_a_pool_is_told_resumed_and_corrected_where_a_block_is_replaced(site):
+    log = PoolLog()
+    site.pump.hub.directory.snapshots = log.view
+    site.pump.publish(log.say(held((5, "a", 7))))
+    channel = f"views:{POOL}"
+    async with site.client() as client:
+        request = {"op": "subscribe", "channels": [{"ch": channel, "snapshot": 1}]}
+        await client.send(json.dumps(request))
+        answer, snapshot = await messages(client, 2)
+        assert [pool["number"] for pool in snapshot["data"]] == [5]
+    site.pump.publish(log.say(held((5, "a", 7), (6, "b", 8), offset=1)))
+    async with site.client() as client:
+        resume = {key: answer["results"][0][key] for key in ("epoch", "seq")}
+        await client.send(
+            json.dumps({"op": "subscribe", "channels": [{"ch": channel, "resume": resume}]})
+        )
+        answer, missed = await messages(client, 2)
+        assert answer["results"][0]["recovered"] is True
+        assert (missed["type"], missed["data"]["number"]) == ("update", 6)
+        site.pump.publish(log.say(held((5, "a", 7), offset=2)))
+        site.pump.publish(log.say(held(offset=3)))
+        corrected, retracted = await messages(client, 2)
+        assert (corrected["type"], corrected["data"]["number"]) == ("correction", 5)
+        assert (retracted["type"], retracted["data"]) == ("retraction", {"above_block": 4})
+        assert retracted["prev"] == corrected["seq"]

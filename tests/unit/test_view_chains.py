@@ -2,11 +2,15 @@
 
 import json
 
+import pytest
 from candles import batch, candle
 
+from chaintide.api.state.overlay import seq_of
 from chaintide.api.state.view import LogRecord, View
 from chaintide.streams import codec, topics
+from chaintide.streams.chain.records import Alias
 from chaintide.streams.records import Final, Market, TradeBatch, Undo
+from chaintide.streams.views import PoolState, PoolView
 
 POOL = Market("local:0xa1")
 OTHER = Market("base:0xa1")
@@ -136,3 +140,118 @@ def test_figures_of_24_hours_are_those_of_the_candles_that_are_left():
     figures = json.loads(update.data)
     assert (figures["last"], figures["high"], figures["volume"]) == ("2", "3", "4")
     assert figures["trades"] == kept.trades
+
+
+class PoolLog(Log):
+    """The records of pools."""
+
+    def say(self, value: object, partition: int = 0, topic: topics.Topic = topics.VIEWS):
+        return super().say(value, partition, topic)
+
+
+def held(*blocks: tuple[int, str, int], offset: int = 0, final: int = 0, generation: int = 1):
+    """A pool that holds so much after each block; those up to ``final`` are final."""
+    states = [
+        PoolState(
+            number=number,
+            block_hash=block_hash,
+            log_index=0,
+            time_ms=number * 1_000,
+            reserves=(f"{amount}", "10"),
+        )
+        for number, block_hash, amount in blocks
+    ]
+    settled = [state for state in states if state.number <= final]
+    return PoolView(
+        market=POOL,
+        kind="reserves",
+        generation=generation,
+        offset=offset,
+        settled=settled[-1] if settled else None,
+        pending=[state for state in states if state.number > final],
+    )
+
+
+def alias() -> Alias:
+    return Alias(
+        market=POOL,
+        name="local:RUST-USDC",
+        base="RUST",
+        quote="USDC",
+        base_token="0x01",
+        quote_token="0x02",
+        base_scale=1,
+        quote_scale=0,
+    )
+
+
+def pool_of(log: Log) -> list[dict]:
+    snapshot = log.view.snapshot(f"views:{POOL}", 1)
+    return [] if snapshot is None else [json.loads(entry) for entry in snapshot.data]
+
+
+def test_what_a_pool_holds_is_told_as_it_changes():
+    log = Log()
+    assert log.view.snapshot(f"views:{POOL}", 1) is None, "nobody has heard of it"
+    [first] = log.say(held((5, "a", 7)), topic=topics.VIEWS)
+    [second] = log.say(held((5, "a", 7), (6, "b", 8), offset=1), topic=topics.VIEWS)
+    assert (first.channel, first.type, second.type) == (f"views:{POOL}", "update", "update")
+    assert first.key == second.key, "the later one says all"
+    assert [json.loads(second.data)] == pool_of(log)
+    assert (second.event_ms, pool_of(log)[0]["number"]) == (6_000, 6)
+    snapshot = log.view.snapshot(f"views:{POOL}", 1)
+    assert snapshot is not None
+    assert snapshot.seq == second.seq > first.seq
+
+
+def test_that_a_pool_is_final_now_is_an_update_and_the_same_again_is_none():
+    log = Log()
+    log.say(held((5, "a", 7), (6, "b", 8)), topic=topics.VIEWS)
+    assert log.say(held((5, "a", 7), (6, "b", 8), final=5, offset=1), topic=topics.VIEWS) == []
+    [update] = log.say(held((6, "b", 8), final=6, offset=2), topic=topics.VIEWS)
+    assert (update.type, json.loads(update.data)["is_final"]) == ("update", True)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        held((5, "a", 7), offset=1),
+        held((5, "a", 7), (6, "z", 9), offset=1),
+        held((5, "a", 7), (7, "y", 9), offset=1),
+        held((5, "a", 7), offset=1, final=5),
+    ],
+)
+def test_what_a_reorg_takes_back_of_a_pool_is_corrected(after: PoolView):
+    log = Log()
+    log.say(held((5, "a", 7), (6, "b", 8)), topic=topics.VIEWS)
+    [update] = log.say(after, topic=topics.VIEWS)
+    assert update.type == "correction"
+    assert [json.loads(update.data)] == pool_of(log)
+
+
+def test_a_pool_of_which_nothing_is_left_is_retracted():
+    log = Log()
+    log.say(held((5, "a", 7), (6, "b", 8)), topic=topics.VIEWS)
+    [update] = log.say(held(offset=1), topic=topics.VIEWS)
+    assert (update.type, json.loads(update.data)) == ("retraction", {"above_block": 4})
+    assert pool_of(log) == []
+    assert log.say(held(offset=2), topic=topics.VIEWS) == []
+    [update] = log.say(held((5, "z", 3), offset=3), topic=topics.VIEWS)
+    assert update.type == "update"
+
+
+def test_a_pool_is_told_again_once_its_tokens_are_known():
+    log = Log()
+    [unnamed] = log.say(held((5, "a", 70)), topic=topics.VIEWS)
+    [named] = log.say(alias(), topic=topics.ALIASES)
+    assert json.loads(unnamed.data)["price"] is None
+    assert json.loads(named.data)["base_reserve"] == "7"
+    assert unnamed.seq < named.seq < seq_of(log.offset + 1)
+    assert log.say(alias(), topic=topics.ALIASES) == []
+
+
+def test_a_replaced_worker_says_nothing_of_pools():
+    log = Log()
+    log.say(held((5, "a", 7), generation=2), topic=topics.VIEWS)
+    assert log.say(held((6, "b", 8), offset=9), topic=topics.VIEWS) == []
+    assert log.say(b"7", topic=topics.VIEWS) == [], "a note of the worker to itself"
