@@ -14,6 +14,7 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from chaintide.agents.anomalies.shard import AnomalyShard
 from chaintide.agents.book import LEVELS, Rules
 from chaintide.agents.consumer import PromptConsumer
 from chaintide.agents.forecasts.shard import ForecastShard
@@ -29,7 +30,7 @@ EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
 FLUSH_EVERY_S = 0.5
 STALL_S = 60.0
-AnyShard = Shard | PoolShard | ForecastShard
+AnyShard = Shard | PoolShard | ForecastShard | AnomalyShard
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,15 +1,21 @@
-"""Who works at what: the crew that makes candles, and the one that makes probabilities."""
+"""Who works at what: the crews that make candles, probabilities, and alarms of anomalies."""
 
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from chaintide.agents.anomalies.shard import AnomalyShard
 from chaintide.agents.app import AnyShard, Crew, WorkerConfig
 from chaintide.agents.forecasts.changelog import Plan
 from chaintide.agents.forecasts.shard import ForecastShard
 from chaintide.agents.pool_shard import PoolShard
-from chaintide.agents.recovery import recover, recover_forecasts, recover_pools
+from chaintide.agents.recovery import (
+    recover,
+    recover_anomalies,
+    recover_forecasts,
+    recover_pools,
+)
 from chaintide.agents.shard import Shard
 from chaintide.streams.topics import CANDLES, CHAIN, TRADES
 
@@ -36,3 +42,16 @@ def forecast_crew(plan: Plan) -> Crew:
         return await ForecastShard(tp.partition, logic, producer).own()
 
     return Crew({"forecasts": CANDLES}, silent=frozenset({CANDLES}), open=open_forecasts, share=0.8)
+
+
+def anomaly_crew(budget: float) -> Crew:
+    """Return the crew that tells of anomalies, at most ``budget`` a day where there are none."""
+
+    async def open_anomalies(config: WorkerConfig, tp: TP, producer: AIOKafkaProducer) -> AnyShard:
+        source = CHAIN if tp.topic == CHAIN.name else TRADES
+        owner = (budget, config.started_s)
+        logic = await recover_anomalies(config.kafka, source, tp.partition, owner)
+        return await AnomalyShard(tp.partition, logic, producer).own()
+
+    agents = {"anomalies": TRADES, "events": CHAIN}
+    return Crew(agents, silent=frozenset({TRADES, CHAIN}), open=open_anomalies)

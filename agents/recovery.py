@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from chaintide.agents.anomalies.changelog import AnomalyRecovery
+from chaintide.agents.anomalies.partition import AnomaliesLogic
 from chaintide.agents.book import Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan
@@ -13,6 +15,7 @@ from chaintide.agents.partition import PartitionLogic
 from chaintide.agents.pools import PoolRecovery, PoolsLogic
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import (
+    ANOMALY_STATE,
     CANDLE_STATE,
     CANDLES,
     CHAIN,
@@ -67,6 +70,23 @@ async def recover_forecasts(
     logic = ForecastsLogic(plan, recovery, least_generation)
     if logic.offset >= end:
         _say_made_anew(CANDLES, partition, logic.offset)
+        logic.restart()
+    return logic
+
+
+async def recover_anomalies(
+    kafka: KafkaConfig, source: Topic, partition: int, owner: tuple[float, int]
+) -> AnomaliesLogic:
+    """Return what was known of ``partition`` of ``source``; ``owner`` has budget and generation.
+
+    If the source ends below what was applied, it was made anew: offsets start over.
+    """
+    recovery = AnomalyRecovery(source)
+    end = await _read(kafka, (ANOMALY_STATE, source), partition, recovery.on_entry)
+    budget, least_generation = owner
+    logic = AnomaliesLogic(source, budget, recovery, least_generation)
+    if logic.applied >= end:
+        _say_made_anew(source, partition, logic.applied)
         logic.restart()
     return logic
 

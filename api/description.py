@@ -15,6 +15,7 @@ from chaintide.api.state.forecasts import ProbabilityEntry
 from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import Retraction, TapeTrade
 from chaintide.api.state.ticker import TickerFigures
+from chaintide.streams.anomalies import Anomaly
 from chaintide.streams.records import Candle, FeedReport
 
 ADDRESS: Final = "/ws/v1"
@@ -45,6 +46,7 @@ ENTRIES: Final[dict[str, type[msgspec.Struct]]] = {
     "candles": Candle,
     "prob": ProbabilityEntry,
     "views": PoolEntry,
+    "anomalies": Anomaly,
     "status": FeedReport,
 }
 

@@ -20,6 +20,7 @@ from chaintide.streams.feeds.backoff import Backoff
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import (
     ALIASES,
+    ANOMALIES,
     CANDLES,
     FEEDS,
     PROBABILITIES,
@@ -39,6 +40,7 @@ LOOK_BACK_MS: Final[dict[str, int | None]] = {
     CANDLES.name: 10 * MINUTE_MS,
     PROBABILITIES.name: 10 * MINUTE_MS,
     SCORES.name: None,
+    ANOMALIES.name: 10 * MINUTE_MS,
     TICKS.name: 30 * MINUTE_MS,  # trending coins are read every ten minutes
     FEEDS.name: None,  # compacted: from its beginning, like those below
     ALIASES.name: None,

@@ -40,12 +40,13 @@ async def load_days(view: View, store: CandleStore) -> None:
 
 
 async def load_patiently(view: View, store: Store) -> None:
-    """Do the same, and bring the newest predictions, as soon as the store answers."""
+    """Do the same, and bring the newest predictions and anomalies, as soon as the store answers."""
     backoff = Backoff(cap_s=LONGEST_WAIT_S)
     while True:
         try:
             await load_days(view, store)
             newest = await store.newest_predictions()
+            anomalies = await store.newest_anomalies()
         except RetryableError as error:
             wait_s = backoff.next_s(random.random)
             logger.warning("store not read wait_s=%.2f reason=%s", wait_s, error)
@@ -53,6 +54,8 @@ async def load_patiently(view: View, store: Store) -> None:
             continue
         for said in newest:
             view.forecasts.on_prediction(said)
+        for one in anomalies:
+            view.anomalies.on_anomaly(one)
         return
 
 

@@ -36,11 +36,11 @@ START_POLLS = 400
 
 @asynccontextmanager
 async def running(
-    settings: Settings, workers: int, say: Callable[[str], None], *, has_forecasts: bool = False
+    settings: Settings, workers: int, say: Callable[[str], None], *, has_extras: bool = False
 ) -> AsyncIterator[tuple[KafkaConfig, Supervisor]]:
     """Run broker, workers and a sink for this block, unless another process here does.
 
-    ``has_forecasts`` adds the process that learns probabilities.
+    ``has_extras`` adds the processes that learn probabilities and find anomalies.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     wanted = [
@@ -48,8 +48,9 @@ async def running(
         for number in range(1, workers + 1)
     ]
     wanted.append(("sink-1", ("sink", "--instance", "s1")))
-    if has_forecasts:
+    if has_extras:
         wanted.append(("forecast-1", ("forecast", "--instance", "f1")))
+        wanted.append(("detect-1", ("detect", "--instance", "a1")))
     with (settings.data_dir / "roles.lock").open("w") as lock:
         async with roles.kafka(settings) as (kafka, broker):
             environment = {
@@ -124,7 +125,7 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
     console = Console()
     port = _free(plan.http_port)
     console.print(f"page http://127.0.0.1:{port}/")
-    running_all = running(settings, plan.workers, console.print, has_forecasts=True)
+    running_all = running(settings, plan.workers, console.print, has_extras=True)
     async with running_all as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
         supervisor.add("serve", "serve", "--port", str(port))

@@ -28,6 +28,11 @@ def add(app: typer.Typer, now_ms: Callable[[], int]) -> None:
         """Learn probabilities from candles; start as many as there are cores or machines."""
         _run("forecaster", roles.forecast, (data_dir, instance), now_ms)
 
+    @app.command()
+    def detect(*, data_dir: DataDir = None, instance: Instance = "a1") -> None:
+        """Find anomalies in trades and events; start as many as there are cores or machines."""
+        _run("detector", roles.detect, (data_dir, instance), now_ms)
+
 
 def _run(
     name: str,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WORKERS_GROUP = "chaintide-candles"
 SINKS_GROUP = "chaintide-sink"
 FORECASTS_GROUP = "chaintide-forecasts"
+ANOMALIES_GROUP = "chaintide-anomalies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,16 @@ def forecast(settings: Settings, kafka_config: KafkaConfig, instance: str, *, no
     config = _worker_config(settings, kafka_config, (FORECASTS_GROUP, instance), now_ms=now_ms)
     plan = Plan(settings.forecast_interval_names, settings.horizon_counts)
     run_worker(config, forecast_crew(plan))
+
+
+def detect(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
+    """Run one detector until it is told to stop; raise ``SystemExit`` with its status."""
+    asyncio.run(ensure_topics(kafka_config, settings.partitions))
+    from chaintide.agents.app import run_worker  # noqa: PLC0415
+    from chaintide.agents.crews import anomaly_crew  # noqa: PLC0415
+
+    config = _worker_config(settings, kafka_config, (ANOMALIES_GROUP, instance), now_ms=now_ms)
+    run_worker(config, anomaly_crew(settings.anomaly_budget))
 
 
 def _worker_config(

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
         default=",".join(INTERVALS),
         description="Candles that probabilities are given of, separated by commas.",
     )
+    anomaly_budget: float = Field(
+        default=2.0,
+        gt=0,
+        le=1_000,
+        description="False alarms of anomalies that one market may have a day.",
+    )
 
     http_host: str = Field(
         default="127.0.0.1", description="Address that `chaintide serve` listens on."

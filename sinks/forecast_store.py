@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from chaintide.sinks.anomaly_store import AnomalyStore
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.streams.intervals import WIDTH_MS, Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
@@ -47,7 +48,7 @@ class ForecastStore(Protocol):
         ...
 
 
-class Store(CandleStore, ForecastStore, Protocol):
+class Store(CandleStore, ForecastStore, AnomalyStore, Protocol):
     """A place for everything."""
 
 

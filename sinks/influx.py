@@ -12,8 +12,10 @@ from aiohttp import ClientError
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
+from chaintide.sinks.anomaly_store import NEWEST, last_forms
 from chaintide.sinks.conflation import Version, conflate, version
-from chaintide.sinks.points import forecast_points, market_of, points, tag
+from chaintide.sinks.points import anomaly_point, forecast_points, market_of, points, tag
+from chaintide.streams.anomalies import Anomaly, AnomalyBatch
 from chaintide.streams.errors import ChaintideError, ConfigError, FatalError, RetryableError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
@@ -28,6 +30,7 @@ _candles: Final = msgspec.json.Decoder(Candle)
 _gaps: Final = msgspec.json.Decoder(Gap)
 _predictions: Final = msgspec.json.Decoder(Prediction)
 _scores: Final = msgspec.json.Decoder(ModelScore)
+_anomalies: Final = msgspec.json.Decoder(Anomaly)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,44 @@ class InfluxStore:
         """Return the newest scores of a series, sorted by their time."""
         flux = self._series("scores", market, interval, horizon) + f" |> tail(n: {limit})"
         return [_scores.decode(value) for value in await self._values(flux)]
+
+    async def write_anomalies(self, batches: Sequence[AnomalyBatch]) -> None:
+        """Store all of them; how long they stay is for the bucket to say."""
+        async with self._writing:
+            await self._send_all([anomaly_point(one) for one in last_forms(batches)])
+
+    async def anomalies(
+        self,
+        market: Market,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int | None = None,
+    ) -> list[Anomaly]:
+        """Return the anomalies whose place is in ``[start, end)``, sorted by it."""
+        first = MIN_MS * 10**6 if start is None else max(MIN_MS * 10**6, start)
+        stop = MAX_MS * 10**6 if end is None else min(MAX_MS * 10**6, end)
+        if first >= stop:
+            return []
+        flux = (
+            f"from(bucket: {json.dumps(self._bucket)})"
+            f" |> range(start: time(v: {first}), stop: time(v: {stop}))"
+            ' |> filter(fn: (r) => r._measurement == "anomalies" and r._field == "exact"'
+            f' and r.market == "{tag(market)}")'
+        )
+        if limit is not None:
+            flux += f" |> {'limit' if start is not None else 'tail'}(n: {limit})"
+        return [_anomalies.decode(value) for value in await self._values(flux)]
+
+    async def newest_anomalies(self) -> list[Anomaly]:
+        """Return the newest anomalies of all markets, sorted by their place."""
+        flux = (
+            f"from(bucket: {json.dumps(self._bucket)})"
+            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
+            ' |> filter(fn: (r) => r._measurement == "anomalies" and r._field == "exact")'
+            f" |> tail(n: {NEWEST}) |> group()"
+            f' |> sort(columns: ["_time"], desc: true) |> limit(n: {NEWEST})'
+        )
+        return [_anomalies.decode(value) for value in await self._values(flux)][::-1]
 
     def _series(self, measurement: str, market: Market, interval: Interval, horizon: int) -> str:
         return (

@@ -7,17 +7,19 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from chaintide.streams import codec
+from chaintide.streams.anomalies import AnomalyBatch
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.probabilities import ModelScore, PredictionBatch
 from chaintide.streams.records import SCHEMA_VERSION, Candle, CandleBatch, DeadLetter, Gap
-from chaintide.streams.topics import PROBABILITIES, SCORES
+from chaintide.streams.topics import ANOMALIES, PROBABILITIES, SCORES
 
 MAX_KEPT_BYTES: Final = 65_536
 """As much of a key or value that cannot be understood is kept in its dead letter."""
 _batches: Final = msgspec.json.Decoder(CandleBatch)
 _predictions: Final = msgspec.json.Decoder(PredictionBatch)
 _scores: Final = msgspec.json.Decoder(ModelScore)
-_Versioned = TypeVar("_Versioned", CandleBatch, PredictionBatch, ModelScore)
+_anomalies: Final = msgspec.json.Decoder(AnomalyBatch)
+_Versioned = TypeVar("_Versioned", CandleBatch, PredictionBatch, ModelScore, AnomalyBatch)
 
 
 class Record(Protocol):
@@ -38,6 +40,7 @@ class Intake:
     dead_letters: list[DeadLetter]
     predictions: list[PredictionBatch] = field(default_factory=list[PredictionBatch])
     scores: list[ModelScore] = field(default_factory=list[ModelScore])
+    anomalies: list[AnomalyBatch] = field(default_factory=list[AnomalyBatch])
 
 
 def read(records: Iterable[Record]) -> Intake:
@@ -50,6 +53,8 @@ def read(records: Iterable[Record]) -> Intake:
                     intake.predictions.append(_checked(_predictions, record.value))
                 case SCORES.name:
                     intake.scores.append(_checked(_scores, record.value))
+                case ANOMALIES.name:
+                    intake.anomalies.append(_checked(_anomalies, record.value))
                 case _:
                     intake.batches.append(_batch(record.value))
         except BadRecordError as error:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from chaintide.sinks.anomaly_store import NEWEST, last_forms
 from chaintide.sinks.conflation import Version, conflate, version
 from chaintide.sinks.forecast_store import kept, place_ms
+from chaintide.streams.anomalies import Anomaly, AnomalyBatch
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
@@ -20,6 +22,7 @@ class MemoryStore:
         self._gaps: dict[Market, dict[int, Gap]] = {}
         self._predictions: dict[Series, dict[int, Prediction]] = {}
         self._scores: dict[Series, dict[int, ModelScore]] = {}
+        self._anomalies: dict[Market, dict[int, Anomaly]] = {}
 
     async def write(self, batches: Sequence[CandleBatch]) -> None:
         """Store all of ``batches``."""
@@ -86,6 +89,33 @@ class MemoryStore:
         """Return the newest scores of a series, sorted by their time."""
         series = self._scores.get((market, interval, horizon), {})
         return [one for _, one in sorted(series.items())][-limit:]
+
+    async def write_anomalies(self, batches: Sequence[AnomalyBatch]) -> None:
+        """Store all of them."""
+        for one in last_forms(batches):
+            self._anomalies.setdefault(one.market, {})[one.place] = one
+
+    async def anomalies(
+        self,
+        market: Market,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int | None = None,
+    ) -> list[Anomaly]:
+        """Return the anomalies whose place is in ``[start, end)``, sorted by it."""
+        found = [
+            one
+            for place, one in sorted(self._anomalies.get(market, {}).items())
+            if (start is None or start <= place) and (end is None or place < end)
+        ]
+        if limit is None:
+            return found
+        return found[:limit] if start is not None else found[max(0, len(found) - limit) :]
+
+    async def newest_anomalies(self) -> list[Anomaly]:
+        """Return the newest anomalies of all markets, sorted by their place."""
+        found = [one for kept in self._anomalies.values() for one in kept.values()]
+        return sorted(found, key=lambda one: one.place)[-NEWEST:]
 
     async def close(self) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Candles, gaps, predictions and scores as points of InfluxDB, in its line protocol.
+"""Candles, gaps, predictions, scores and anomalies as points of InfluxDB, in its line protocol.
 
 The tags and the time of a point are its identity: writing it again replaces it, provided it
 always has the same fields. The field ``exact`` holds the whole record and is what reads
@@ -13,6 +13,7 @@ import msgspec
 
 from chaintide.sinks.forecast_store import kept, place_ms
 from chaintide.streams import codec
+from chaintide.streams.anomalies import Anomaly
 from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
 from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
@@ -114,6 +115,16 @@ def score_point(score: ModelScore) -> str:
     return (
         f"scores,{_series_tags(score)} {floats},{counts},evidence={score.evidence!r}"
         f",exact={_exact(score)} {time_ns}"
+    )
+
+
+def anomaly_point(one: Anomaly) -> str:
+    """Return the line of an anomaly, at its place."""
+    texts = {"kind": one.kind, "status": one.status, "event": one.event or ""}
+    fields = ",".join(f'{name}="{tag(text)}"' for name, text in texts.items())
+    return (
+        f"anomalies,{_market_tags(one.market)} score={one.score!r},{fields}"
+        f",reasons={len(one.reasons)}i,exact={_exact(one)} {one.place}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The shell that moves candles, predictions and scores from their topics into a store."""
+"""The shell that moves candles, forecasts and anomalies from their topics into a store."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ POLL_MS: Final = 200
 POLL_RECORDS: Final = 2_000
 LONGEST_WAIT_S: Final = 15.0  # well below the 5 minutes after which a silent member is expelled
 SESSION_TIMEOUT_MS: Final = 10_000
-RESULTS: Final = (topics.CANDLES, topics.PROBABILITIES, topics.SCORES)
+RESULTS: Final = (topics.CANDLES, topics.PROBABILITIES, topics.SCORES, topics.ANOMALIES)
 Poll = Mapping[TopicPartition, list[Any]]
 
 
@@ -116,6 +116,8 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         await self._store.write(taken.batches)
         if taken.predictions or taken.scores:
             await self._store.write_forecasts(taken.predictions, taken.scores)
+        if taken.anomalies:
+            await self._store.write_anomalies(taken.anomalies)
         await self._bury(taken.dead_letters)
         await self._commit({tp: records[-1].offset + 1 for tp, records in poll.items()})
         self.counts.writes += 1

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import convert
 from msgspec.structs import astuple
 
-from chaintide.sinks import sqlite_forecasts
+from chaintide.sinks import sqlite_anomalies, sqlite_forecasts
 from chaintide.sinks.conflation import Version, conflate, version
 from chaintide.sinks.sqlite_schema import ADDED, MOVE, SCHEMA, SCHEMA_VERSION
 from chaintide.streams import codec
+from chaintide.streams.anomalies import Anomaly, AnomalyBatch
 from chaintide.streams.errors import ConfigError, FatalError, RetryableError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch
@@ -103,13 +104,7 @@ class SqliteStore:
         self, batches: Sequence[PredictionBatch], scores: Sequence[ModelScore]
     ) -> None:
         """Store all of them in one transaction."""
-
-        def write() -> None:
-            with self._connection:
-                self._connection.execute(BEGIN)
-                sqlite_forecasts.write(self._connection, batches, scores)
-
-        await _run(self._writer, write)
+        await self._change(lambda file: sqlite_forecasts.write(file, batches, scores))
 
     async def predictions(
         self, market: Market, interval: Interval, horizon: int, limit: int
@@ -128,6 +123,33 @@ class SqliteStore:
         """Return the newest scores of a series, sorted by their time."""
         series = (market, interval, horizon)
         return await self._asked(lambda file: sqlite_forecasts.scores(file, series, limit))
+
+    async def write_anomalies(self, batches: Sequence[AnomalyBatch]) -> None:
+        """Store all of them in one transaction."""
+        await self._change(lambda file: sqlite_anomalies.write(file, batches))
+
+    async def anomalies(
+        self,
+        market: Market,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int | None = None,
+    ) -> list[Anomaly]:
+        """Return the anomalies whose place is in ``[start, end)``, sorted by it."""
+        span = (start, end)
+        return await self._asked(lambda file: sqlite_anomalies.read(file, market, span, limit))
+
+    async def newest_anomalies(self) -> list[Anomaly]:
+        """Return the newest anomalies of all markets, sorted by their place."""
+        return await self._asked(sqlite_anomalies.newest)
+
+    async def _change(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        def write() -> None:
+            with self._connection:
+                self._connection.execute(BEGIN)
+                change(self._connection)
+
+        await _run(self._writer, write)
 
     async def _asked(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
         def ask() -> _T:
@@ -238,8 +260,9 @@ def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
         return [*SCHEMA, now]
     if found >= SCHEMA_VERSION:  # another process was here first
         return []
-    if found == 4:
-        return [*sqlite_forecasts.TABLES, now]
+    if found >= 4:
+        forecasts = sqlite_forecasts.TABLES if found == 4 else ()
+        return [*forecasts, *sqlite_anomalies.TABLES, now]
     # Some files of version 1 have the column of version 2 already.
     columns = {row[1] for row in connection.execute("PRAGMA table_info(candles)")}
     added = [
@@ -247,7 +270,7 @@ def _changes(connection: sqlite3.Connection, found: int) -> list[str]:
         for name, kind in ADDED.items()
         if name not in columns
     ]
-    return [*added, *MOVE, *sqlite_forecasts.TABLES, now]
+    return [*added, *MOVE, *sqlite_forecasts.TABLES, *sqlite_anomalies.TABLES, now]
 
 
 def _sorted_errors(work: Callable[[], _T]) -> _T:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from chaintide.sinks import sqlite_forecasts
+from chaintide.sinks import sqlite_anomalies, sqlite_forecasts
 from chaintide.streams.records import Candle
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 # A candle is kept as the JSON it is in its topic: to build that of 23 columns, or a candle of
 # them, would take most of the time of a read. ``candles`` shows the columns to people.
 _SHOWN: Final = ", ".join(
@@ -35,6 +35,7 @@ CREATE TABLE gaps (
 ) STRICT, WITHOUT ROWID
 """,
     *sqlite_forecasts.TABLES,
+    *sqlite_anomalies.TABLES,
 )
 # Up to version 3 candles had a column for each field, of which later ones had more.
 ADDED: Final = {

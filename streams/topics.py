@@ -28,6 +28,10 @@ PROBABILITIES = Topic("chaintide.probabilities.v1", key="none")
 PROBABILITY_STATE = Topic(
     "chaintide.probability-state.v1", key="interval and part", policy="compact"
 )
+ANOMALIES = Topic("chaintide.anomalies.v1", key="market")
+ANOMALY_STATE = Topic(
+    "chaintide.anomaly-state.v1", key="source, market and event", policy="compact"
+)
 SCORES = Topic("chaintide.scores.v1", key="market, interval and horizon", policy="compact")
 TICKS = Topic("chaintide.ticks.v1", key="market")
 FEEDS = Topic("chaintide.feeds.v1", key="venue", policy="compact")
@@ -45,6 +49,8 @@ ALL = (
     PROBABILITIES,
     PROBABILITY_STATE,
     SCORES,
+    ANOMALIES,
+    ANOMALY_STATE,
     TICKS,
     FEEDS,
     LATE,

@@ -41,6 +41,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "prob": Kind(re.compile(f"{_MARKET}:{_INTERVAL}", re.ASCII), "prob:<market>:<interval>", 48),
     "views": Kind(re.compile(_MARKET, re.ASCII), "views:<market>", 1),
+    "anomalies": Kind(re.compile(_MARKET, re.ASCII), "anomalies:<market>", 50),
     "status": Kind(re.compile(""), "status", 100),
 }
 

@@ -12,6 +12,7 @@ from chaintide.api.state.forecasts import ModelEntry, ProbabilityEntry
 from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import TapeTrade
 from chaintide.api.state.ticker import TickerFigures
+from chaintide.streams.anomalies import Anomaly
 from chaintide.streams.feeds.coingecko import TrendingCoin
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import ReliabilityBin, Step
@@ -51,6 +52,14 @@ class PoolsPage(msgspec.Struct, frozen=True):
 
     pools: list[PoolEntry]
     next: Market | None
+
+
+class AnomaliesPage(msgspec.Struct, frozen=True):
+    """Anomalies sorted by time; ``next`` is the cursor of the next page, null on the last."""
+
+    market: Market
+    anomalies: list[Anomaly]
+    next: str | None
 
 
 class ProbabilitiesAnswer(msgspec.Struct, frozen=True):
@@ -153,6 +162,7 @@ STRUCTS = (
     TickersAnswer,
     MarketsAnswer,
     PoolsPage,
+    AnomaliesPage,
     ProbabilitiesAnswer,
     ModelsPage,
     Calibration,

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from chaintide.api.rest import (
+    anomaly_routes,
     client_routes,
     forecast_routes,
     health_routes,
@@ -41,7 +42,14 @@ def new_app(backend: Backend) -> FastAPI:
     )
     app.state.backend = backend
     app.state.metrics = Metrics(backend)
-    for module in (market_routes, pool_routes, forecast_routes, client_routes, health_routes):
+    for module in (
+        market_routes,
+        pool_routes,
+        forecast_routes,
+        anomaly_routes,
+        client_routes,
+        health_routes,
+    ):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     app.add_exception_handler(HTTPException, _on_http_error)

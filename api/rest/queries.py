@@ -134,6 +134,27 @@ class ProbabilitiesQuery(Query):
     expired: bool = Field(default=False, description="Show those that are too old, too.")
 
 
+class AnomaliesQuery(Query):
+    """Which anomalies."""
+
+    market: MarketName
+    start: TimeMs | None = Field(
+        default=None, description="Not before this. Without it the newest come."
+    )
+    end: TimeMs | None = Field(default=None, description="Before this.")
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Anomalies a page.")
+    cursor: str | None = Field(
+        default=None,
+        max_length=100,
+        description="`next` of the page before; the other parameters as they were.",
+    )
+
+    @property
+    def scope(self) -> str:
+        """What a cursor belongs to."""
+        return "|".join(map(str, ("anomalies", self.market, self.start, self.end)))
+
+
 class ModelsQuery(Query):
     """Which models."""
 

@@ -6,8 +6,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from chaintide.streams import decimals
-from chaintide.streams.records import Side, TradeBatch
+from chaintide.api.live.update import Update
+from chaintide.api.state.overlay import seq_of
+from chaintide.streams import codec, decimals
+from chaintide.streams.records import Market, Side, TradeBatch, Undo
 
 MAX_TRADES: Final = 1_000
 _SIDES: Final[dict[str, Side | None]] = {"b": "buy", "s": "sell", "?": None}
@@ -40,6 +42,19 @@ class Retraction(msgspec.Struct, frozen=True):
     """
 
     above_block: int
+
+
+def retraction(market: Market, undo: Undo, offset: int, time_ms: int) -> Update:
+    """Return what whoever may have trades of ``market`` is told of ``undo``."""
+    return Update(
+        channel=f"trades:{market}",
+        seq=seq_of(offset),
+        key=f"retraction {offset}",  # no later update says what this one does
+        type="retraction",
+        event_ms=time_ms,
+        published_ms=time_ms,
+        data=codec.encode(Retraction(undo.to_number)),
+    )
 
 
 class Tape:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import msgspec
 
 from chaintide.api.live.update import Snapshot, Update
+from chaintide.api.state.anomalies import Anomalies
 from chaintide.api.state.catalogue import Catalogue
 from chaintide.api.state.forecasts import Forecasts, fresh
 from chaintide.api.state.overlay import Overlay, candle_update, seq_of
 from chaintide.api.state.pools import Pools, entry_of
-from chaintide.api.state.tape import Retraction, Tape, tape_trades
+from chaintide.api.state.tape import Tape, retraction, tape_trades
 from chaintide.api.state.tapes import Tapes
 from chaintide.api.state.ticker import Ticker, TickerFigures, is_countable, observed_figures
 from chaintide.streams import codec, topics
@@ -73,6 +74,7 @@ class View:
         self.catalogue = Catalogue()
         self.pools = Pools()
         self.forecasts = Forecasts()
+        self.anomalies = Anomalies()
         self.overlay = Overlay()
         self.bad_records = 0
         self._tapes = Tapes()
@@ -118,13 +120,19 @@ class View:
         if kind in {"candles", "prob"}:
             name, _, interval = subject.rpartition(":")
             market = Market(name)
-        if market not in self.catalogue and not (kind == "views" and self.pools.view(market)):
+        if market not in self.catalogue and not self._is_extra(kind, market):
             return None
         if interval in INTERVALS:
             found = self._candles if kind == "candles" else self._probabilities
             return found(channel, market, interval, count)
         entries = self._entries(kind, market, count)
         return None if entries is None else self._snapshot(channel, entries)
+
+    def _is_extra(self, kind: str, market: Market) -> bool:
+        """Return whether a channel is of something that is no market, or none yet."""
+        if kind == "views":
+            return self.pools.view(market) is not None
+        return kind == "anomalies" and market in self.anomalies
 
     def _entries(self, kind: str, market: Market, count: int) -> Sequence[msgspec.Struct] | None:
         match kind:
@@ -133,6 +141,8 @@ class View:
             case "ticker":
                 figures = self.figures(market)
                 return [] if figures is None else [figures]
+            case "anomalies":
+                return self.anomalies.newest(market, count)
             case "views":
                 pool = self.pools.view(market)
                 return [] if pool is None else [entry_of(pool, self.catalogue.alias(market))]
@@ -166,6 +176,9 @@ class View:
                 view = codec.decode(_views, record.value)
                 alias, seq = self.catalogue.alias(view.market), seq_of(record.offset)
                 return self.pools.on_view(view, alias, seq=seq, published_ms=record.time_ms)
+            case topics.ANOMALIES.name:
+                seen = {"offset": record.offset, "published_ms": record.time_ms}
+                return self.anomalies.on_value(record.value, **seen)
             case _:
                 pass
         return []
@@ -206,15 +219,7 @@ class View:
     def _on_undo(self, undo: Undo, record: LogRecord) -> list[Update]:
         """Return the retractions for all who may have trades that are undone."""
         return [
-            Update(
-                channel=f"trades:{market}",
-                seq=seq_of(record.offset),
-                key=f"retraction {record.offset}",  # no later update says what this one does
-                type="retraction",
-                event_ms=record.time_ms,
-                published_ms=record.time_ms,
-                data=codec.encode(Retraction(undo.to_number)),
-            )
+            retraction(market, undo, record.offset, record.time_ms)
             for market in self._tapes.on_undo(undo, record.partition)
         ]
 

@@ -1,6 +1,7 @@
 // The chart: candles, volume, and the legend of the candle under the cursor.
 
 import * as format from "./format.js";
+import { marks as oddMarks } from "./oddities.js";
 import { missingBefore } from "./series.js";
 import { color } from "./theme.js";
 
@@ -48,6 +49,7 @@ export class Chart {
   #places = 2;
   #isChain = false;
   #targets = [];
+  #odd = new Map(); // what was unlike before, by id
   #fresh = new Map(); // corrected a moment ago: open time -> timer
   #hovered = null;
   #isFitted = false;
@@ -124,6 +126,17 @@ export class Chart {
     }
   }
 
+  /** Mark the candles in which something was unlike before. */
+  setOddities(known) {
+    this.#odd = known;
+    this.#mark();
+  }
+
+  /** Return the open times of candles that are marked as unusual. */
+  get odd() {
+    return this.#oddities().map(({ openMs }) => openMs);
+  }
+
   /** Say whether the market is on a chain, where candles that are not final are pale. */
   setChain(isChain) {
     if (isChain === this.#isChain) return;
@@ -155,6 +168,7 @@ export class Chart {
     const isLast = candle === this.#series.newest;
     const before = this.#series.all().at(-2);
     if (outcome === "corrected") this.#flash(candle);
+    else if (outcome === "new") this.#mark();
     const leavesHole = isLast && missingBefore(candle, before, this.#series.widthMs).length > 0;
     if (outcome === "new" && (!isLast || leavesHole)) this.#redraw();
     else this.#draw(candle, !isLast);
@@ -223,6 +237,7 @@ export class Chart {
     }
     this.#prices.setData(prices);
     this.#volumes.setData(volumes);
+    this.#mark();
   }
 
   /** Mark a corrected candle for a moment. */
@@ -240,16 +255,25 @@ export class Chart {
   }
 
   #mark() {
-    const opens = [...this.#fresh.keys()].sort((a, b) => a - b);
-    this.#marks.setMarkers(
-      opens.map((openMs) => ({
-        time: openMs / 1000,
-        position: "aboveBar",
-        shape: "arrowDown",
-        color: color("mark"),
-        text: "corrected",
-      })),
-    );
+    const corrected = [...this.#fresh.keys()].map((openMs) => ({
+      time: openMs / 1000,
+      position: "aboveBar",
+      shape: "arrowDown",
+      color: color("mark"),
+      text: "corrected",
+    }));
+    const odd = this.#oddities().map(({ openMs, text }) => ({
+      time: openMs / 1000,
+      position: "belowBar",
+      shape: "circle",
+      color: color("odd"),
+      text,
+    }));
+    this.#marks.setMarkers([...corrected, ...odd].sort((a, b) => a.time - b.time));
+  }
+
+  #oddities() {
+    return this.#series ? oddMarks(this.#odd, this.#series.all(), this.#series.widthMs) : [];
   }
 
   #onCursor(event) {

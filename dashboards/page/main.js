@@ -5,6 +5,7 @@ import { Chart, legend } from "./chart.js";
 import { Feeds } from "./feeds.js";
 import * as format from "./format.js";
 import { Markets } from "./markets.js";
+import { Oddities } from "./oddities.js";
 import { Outlook } from "./outlook.js";
 import { Pool } from "./pool.js";
 import { get, patiently } from "./rest.js";
@@ -48,6 +49,7 @@ const stream = new Stream(`${location.origin.replace(/^http/, "ws")}/ws/v1`, onS
 const feeds = new Feeds(byId("feeds"), serverNow, (venue) => markets.venueName(venue));
 const tape = new Tape(byId("tape"));
 const outlook = new Outlook(byId("outlook"), serverNow, (entry) => chart?.setTarget(entry));
+const oddities = new Oddities(byId("oddities"));
 const pool = new Pool(byId("pool"));
 const markets = new Markets(byId("market-table"), byId("filter"), byId("market-note"), (market) =>
   choose({ market }),
@@ -96,6 +98,7 @@ function choose({ market = chosen.market, interval = chosen.interval }) {
   if (isOther) {
     tape.clear(places());
     pool.clear();
+    oddities.clear();
   }
   outlook.clear(places().price);
   chart?.show(chosen.series, places().price);
@@ -112,6 +115,7 @@ function channels() {
     trades: `trades:${market}`,
     prob: `prob:${market}:${interval}`,
     views: `views:${market}`,
+    odd: `anomalies:${market}`,
   };
 }
 
@@ -121,11 +125,12 @@ function leave() {
 }
 
 function subscribe() {
-  const { candles, trades, prob, views } = channels();
+  const { candles, trades, prob, views, odd } = channels();
   const mine = chosen;
   const ifMine = (then) => (message) => mine === chosen && then(message);
   stream.subscribe(candles, { snapshot: 300 }, ifMine(onCandles));
   stream.subscribe(trades, { snapshot: 40, policy: "buffer", max_hz: 5 }, ifMine(onTrades));
+  stream.subscribe(odd, { snapshot: 50, max_hz: 2 }, ifMine((message) => oddities.onMessage(message)));
   stream.subscribe(prob, { snapshot: 48, max_hz: 2 }, ifMine((message) => outlook.onMessage(message)));
   stream.subscribe(views, { snapshot: 1, max_hz: 4 }, ifMine(onPool));
 }
@@ -324,6 +329,7 @@ async function openChart() {
   libraryFault = "";
   chart = new Chart(lib, byId("chart"), legend(byId("legend")));
   chart.onOlder = loadOlder;
+  chart.setOddities(oddities.known);
   if (chosen.series) chart.show(chosen.series, places().price);
   markPending();
   notice(chosen.series?.size ? "" : "Loading…");
@@ -383,6 +389,7 @@ function start() {
   setInterval(() => loadMarkets().catch(() => {}), 15_000); // the next round asks again
   setInterval(() => feeds.draw(), 1_000);
   outlook.onHorizon = loadCalibration;
+  oddities.onChange = (known) => chart?.setOddities(known);
   setInterval(() => outlook.draw(), 1_000); // what expires goes
   setInterval(loadCalibration, CALIBRATION_EVERY_MS);
 }
@@ -397,6 +404,7 @@ window.chaintide = Object.freeze({
   bar: (openMs) => chosen.series?.at(openMs) ?? null,
   drawnBar: (openMs) => chart?.drawn(openMs) ?? null,
   corrections: () => corrections,
+  oddBars: () => chart?.odd ?? [],
 });
 
 start();

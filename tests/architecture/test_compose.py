@@ -15,7 +15,7 @@ from chaintide.streams.jars import KAFKA_VERSION
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-ROLES = ["ingest", "worker", "forecast", "sink", "serve"]
+ROLES = ["ingest", "worker", "forecast", "detect", "sink", "serve"]
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -33,7 +33,7 @@ def test_each_role_runs_a_command_that_exists(role):
     assert role in COMMANDS
 
 
-@pytest.mark.parametrize("role", ["worker", "forecast"])
+@pytest.mark.parametrize("role", ["worker", "forecast", "detect"])
 def test_every_copy_of_a_worker_has_a_name_of_its_own(role):
     assert SERVICES[role]["entrypoint"] == ["sh", "-c"]
     assert SERVICES[role]["command"] == [f"exec chaintide {role} --instance $$HOSTNAME"]

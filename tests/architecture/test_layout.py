@@ -8,9 +8,11 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from chaintide.agents.anomalies.changelog import Saved
 from chaintide.agents.forecasts.changelog import Mark
 from chaintide.api.settings import Settings
 from chaintide.streams import codec, topics
+from chaintide.streams.anomalies import AnomalyBatch
 from chaintide.streams.chain.records import Alias, BlockMessage, ChainMessage
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.probabilities import ModelScore, PredictionBatch
@@ -32,6 +34,8 @@ DECODERS = {
     topics.PROBABILITIES.name: msgspec.json.Decoder(PredictionBatch).decode,
     topics.PROBABILITY_STATE.name: msgspec.json.Decoder(Mark).decode,
     topics.SCORES.name: msgspec.json.Decoder(ModelScore).decode,
+    topics.ANOMALIES.name: msgspec.json.Decoder(AnomalyBatch).decode,
+    topics.ANOMALY_STATE.name: msgspec.json.Decoder(Saved).decode,
     topics.TICKS.name: msgspec.json.Decoder(PriceTick | Trending).decode,
     topics.FEEDS.name: msgspec.json.Decoder(FeedReport).decode,
     topics.LATE.name: msgspec.json.Decoder(Late).decode,

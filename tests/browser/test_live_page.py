@@ -234,6 +234,23 @@ def test_probabilities_are_shown_with_what_may_be_luck(demo: Demo, trader: Trade
 
 
 @pytest.mark.usefixtures("closed_ms")
+def test_what_is_unusual_is_marked_on_the_chart_and_listed_with_its_reason(
+    demo: Demo, trader: Trader
+):
+    trader.open(f"#{OURS}/1m")
+    now_ms = time.time_ns() // 1_000_000
+    demo.trade((now_ms, 5_000))  # five times what it was
+    open_ms = now_ms - now_ms % MINUTE_MS
+    trader.until(f"chaintide.oddBars().includes({open_ms})")
+    shown = trader.page.inner_text("#oddities li >> nth=0")
+    assert shown.startswith("Jump")
+    assert "Price moved" in shown
+    [entry] = demo.get(f"/v1/anomalies?market={OURS}&start={now_ms}")["anomalies"]
+    assert (entry["kind"], entry["status"]) == ("impact", "raised")
+    assert entry["reasons"][0]["words"][1:] in shown
+
+
+@pytest.mark.usefixtures("closed_ms")
 def test_scrolling_left_brings_older_candles(trader: Trader):
     trader.open(f"#{OURS}/1m")
     trader.page.focus("#chart")

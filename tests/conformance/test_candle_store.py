@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from anomalies import anomaly, told
 from candles import MARKET, batch, candle, gap
 from forecasts import predicted, prediction, score
 from influxd import Influxd
@@ -197,3 +198,45 @@ async def test_of_the_scores_of_15_candles_the_last_is_kept(store: Store):
     found = await store.score_history(MARKET, "1m", 1, 10)
     assert [one.labels for one in found] == [13, 28, 30]
     assert [one.labels for one in await store.score_history(MARKET, "1m", 1, 2)] == [28, 30]
+
+
+async def test_an_anomaly_comes_back_exactly_and_the_last_one_written_wins(store: Store):
+    assert await store.anomalies(MARKET) == []
+    assert await store.newest_anomalies() == []
+    first, odd = anomaly(1, score=0.1 + 0.2), anomaly(2, trade_id=None, log="0xb7:3", block=7)
+    await store.write_anomalies([told(first, odd)])
+    await store.write_anomalies([told(anomaly(1, score=0.4))])
+    await store.write_anomalies([told(anomaly(1, score=0.5), first)])
+    assert await store.anomalies(MARKET) == [first, odd]
+    gone = anomaly(2, trade_id=None, log="0xb7:3", block=7, status="withdrawn")
+    await store.write_anomalies([told(gone)])
+    assert await store.anomalies(MARKET) == [first, gone]
+    assert await store.newest_anomalies() == [first, gone]
+
+
+async def test_anomalies_of_the_same_moment_are_kept_apart(store: Store):
+    both = [anomaly(5, anomaly_id=name) for name in ("a", "b")]
+    await store.write_anomalies([told(*both)])
+    assert await store.anomalies(MARKET) == sorted(both, key=lambda one: one.place)
+
+
+async def test_anomalies_are_read_by_market_and_range(store: Store):
+    other = anomaly(3, market="5151:0xa1, b=c")
+    written = [anomaly(second) for second in (3, 1, -1, 2, 0)]
+    await store.write_anomalies([told(*written), told(other)])
+
+    async def seconds(*args: int | None) -> list[int]:
+        return [one.time_us // 1_000_000 for one in await store.anomalies(MARKET, *args)]
+
+    one_s = 10**9
+    assert await seconds() == [-1, 0, 1, 2, 3]
+    assert await seconds(one_s) == [1, 2, 3]
+    assert await seconds(None, one_s) == [-1, 0]
+    assert await seconds(one_s, one_s) == []
+    assert await seconds(None, None, 2) == [2, 3]
+    assert await seconds(None, 3 * one_s, 2) == [1, 2]
+    assert await seconds(one_s, None, 2) == [1, 2]
+    assert await store.anomalies(other.market) == [other]
+    newest = await store.newest_anomalies()
+    assert len(newest) == 6
+    assert [one.place for one in newest] == sorted(one.place for one in newest)

@@ -78,7 +78,7 @@ def test_no_answer_is_a_surprise(app: Any, path: str, mode: Any):
 
 def test_every_route_has_examples_and_documents_its_errors(app: Any):
     document = app._app.openapi()
-    assert len(document["paths"]) == 22
+    assert len(document["paths"]) == 23
     for path, operations in document["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]

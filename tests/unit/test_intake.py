@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
+from anomalies import anomaly, told
 from candles import batch, candle, gap
 from forecasts import predicted, prediction, score
 
@@ -73,3 +74,10 @@ def test_predictions_and_scores_are_told_from_candles_by_their_topic():
     assert taken.scores == [graded]
     assert taken.batches == [GOOD]
     assert len(taken.dead_letters) == 1
+
+
+def test_anomalies_are_told_from_candles_by_their_topic():
+    one = told(anomaly())
+    taken = read([Record(codec.encode(one), topic="chaintide.anomalies.v1")])
+    assert taken.anomalies == [one]
+    assert (taken.batches, taken.dead_letters) == ([], [])

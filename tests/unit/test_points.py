@@ -1,8 +1,9 @@
 """The line protocol, letter by letter."""
 
+from anomalies import anomaly
 from candles import batch, candle, gap
 
-from chaintide.sinks.points import candle_point, gap_point, points
+from chaintide.sinks.points import anomaly_point, candle_point, gap_point, points
 
 ODD = {"first_trade_id": None, "last_trade_id": None}
 
@@ -63,3 +64,12 @@ def test_each_candle_and_each_gap_of_a_batch_is_a_line():
         gap_point(gap()),
         candle_point(candle(1)),
     ]
+
+
+def test_an_anomaly_is_a_point_at_its_place():
+    line = anomaly_point(anomaly(5))
+    assert line.startswith(
+        "anomalies,market=kraken:BTC-USDT,venue=kraken,symbol=BTC-USDT score=0.875,"
+        'kind="size",status="raised",event="",reasons=1i,exact='
+    )
+    assert line.endswith(f" {anomaly(5).place}")

@@ -6,14 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from anomalies import anomaly, told
 from candles import MARKET, batch, candle
 from forecasts import predicted, prediction
 from msgspec.structs import astuple
 
-from chaintide.sinks import sqlite
+from chaintide.sinks import sqlite, sqlite_anomalies
+from chaintide.sinks.anomaly_store import KEPT
 from chaintide.sinks.sqlite import SqliteStore
 from chaintide.streams.errors import ConfigError, FatalError, RetryableError
-from chaintide.streams.records import Candle
+from chaintide.streams.records import Candle, Market
 
 
 @pytest.fixture
@@ -34,9 +36,9 @@ async def test_what_was_written_is_there_after_opening_again(path: Path):
 async def test_a_file_of_a_newer_program_is_refused(path: Path):
     await SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 6")
+        connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(ConfigError, match=r"schema 6.*upgrade chaintide"):
+    with pytest.raises(ConfigError, match=r"schema 7.*upgrade chaintide"):
         SqliteStore(path)
 
 
@@ -95,15 +97,32 @@ async def test_a_file_of_an_older_version_keeps_its_candles_and_takes_new_fields
     assert tuple(columns) == Candle.__struct_fields__
 
 
-async def test_a_file_of_version_4_takes_forecasts(path: Path):
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_file_of_an_older_version_takes_forecasts_and_anomalies(path: Path, version: int):
     await SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TABLE predictions; DROP TABLE scores")
-        connection.execute("PRAGMA user_version = 4")
+        connection.execute("DROP TABLE anomalies")
+        if version == 4:
+            connection.executescript("DROP TABLE predictions; DROP TABLE scores")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
     store = SqliteStore(path)
+    await store.write_anomalies([told(anomaly(1))])
     await store.write_forecasts([predicted(prediction(0))], [])
-    assert await store.newest_predictions() == [prediction(0)]
+    assert await store.anomalies(MARKET) == [anomaly(1)]
+    await store.close()
+
+
+async def test_of_the_anomalies_of_a_market_the_newest_are_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shorter = sqlite_anomalies.FORGET.replace(str(KEPT - 1), "2")
+    monkeypatch.setattr(sqlite_anomalies, "FORGET", shorter)
+    store = SqliteStore(path)
+    await store.write_anomalies([told(*[anomaly(n) for n in range(5)])])
+    await store.write_anomalies([told(anomaly(1, market="x:Y"))])
+    assert await store.anomalies(MARKET) == [anomaly(n) for n in (2, 3, 4)]
+    assert await store.anomalies(Market("x:Y")) == [anomaly(1, market="x:Y")]
     await store.close()
 
 

@@ -1,4 +1,4 @@
-"""River models behind delayed labels and bounds, and anomalies with their reasons."""
+"""River models behind delayed labels and bounds."""
 
 import math
 import random
@@ -8,11 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import linear_model, preprocessing
 
-from chaintide.agents.learning.anomalies import AnomalyLogic, Event
 from chaintide.agents.learning.tasks import Bounds, Task, sanitised
-from chaintide.streams.records import Market
-
-MARKET = Market("kraken:BTC-USD")
 
 
 class Logistic:
@@ -114,83 +110,3 @@ def test_features_are_finite_bounded_and_in_order(features):
     assert all(math.isfinite(value) for value in clean.values())
     assert list(clean) == sorted(clean)
     assert len(clean) <= 64
-
-
-# ------------------------------------------------------------------- anomalies
-
-
-def event(number: int = 0, **changes) -> Event:
-    fields = {"market": MARKET, "key": str(number), "time_us": number * 1_000_000}
-    return Event(**(fields | {"size": 1.0, "price": 100.0, "address": "0x1"} | changes))
-
-
-def usual(number: int = 3_000, seed: int = 1) -> tuple[AnomalyLogic, list[Event]]:
-    rng, logic, price, time_us, seen = random.Random(seed), AnomalyLogic(MARKET), 100.0, 0, []
-    for place in range(number):
-        time_us += int(rng.expovariate(1) * 1e6)
-        price *= math.exp(rng.gauss(0, 1e-4))
-        seen.append(event(place, time_us=time_us, size=rng.lognormvariate(0, 1), price=price,
-                          address=f"0x{rng.randrange(200)}"))  # fmt: skip
-        assert logic.on_event(seen[-1]) is not None
-    return logic, seen
-
-
-STRANGE = {
-    "unusually large": {"size": 900.0},
-    "moved the price unusually far": {"price": 130.0},
-    "large, and from an address not seen before": {"size": 40.0, "address": "0xnew"},
-}
-
-
-@pytest.mark.parametrize("reason", STRANGE)
-def test_what_is_strange_is_said_with_its_reason(reason: str):
-    logic, seen = usual()
-    last = seen[-1]
-    plain = {"time_us": last.time_us + 1_000_000, "price": last.price}
-    found = logic.on_event(event(9_999, **(plain | STRANGE[reason])))
-    assert found.is_alarm
-    assert reason in found.reasons
-    assert found.score > 0.99999
-
-
-def test_many_events_at_once_are_strange():
-    logic, seen = usual()
-    last = seen[-1]
-    burst = [event(place, time_us=last.time_us + place, price=last.price) for place in range(60)]
-    found = [logic.on_event(one) for one in burst]
-    assert "unusually many in a short time" in {r for one in found for r in one.reasons}
-
-
-def test_usual_events_are_seldom_called_strange():
-    logic = AnomalyLogic(MARKET)
-    found = [logic.on_event(one) for one in usual(6_000, seed=2)[1]]
-    assert sum(one.is_alarm for one in found) <= 30
-
-
-def test_the_first_events_are_not_strange():
-    logic = AnomalyLogic(MARKET)
-    assert not any(logic.on_event(event(n, size=10.0 ** (n % 7))).is_alarm for n in range(90))
-
-
-def test_an_event_without_a_size_is_left_out():
-    logic = AnomalyLogic(MARKET)
-    assert logic.on_event(event(size=math.nan)) is None
-    assert logic.on_event(event(size=0.0)) is None
-
-
-def test_anomalies_go_on_bit_by_bit_after_a_restart():
-    logic, seen = usual(2_500)
-    read = AnomalyLogic(MARKET)
-    read.restore(logic.state())
-    for one in usual(200, seed=3)[1]:
-        later = event(0, time_us=one.time_us + seen[-1].time_us, size=one.size, price=one.price)
-        assert read.on_event(later) == logic.on_event(later)
-    assert read.state() == logic.state()
-
-
-@given(st.lists(st.tuples(st.floats(), st.floats(), st.integers(-(2**60), 2**60)), max_size=30))
-def test_whatever_event_comes_its_score_is_between_0_and_1(rows):
-    logic = AnomalyLogic(MARKET)
-    for size, price, time_us in rows:
-        found = logic.on_event(event(size=size, price=price, time_us=time_us))
-        assert found is None or 0.0 <= found.score <= 1.0
