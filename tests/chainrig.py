@@ -1,6 +1,7 @@
 """The whole way from a real EVM to stored candles, and what it all should come to."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +17,7 @@ from property.recompute import PlainTrade, recompute
 from property.test_candle_laws import numbers
 
 from chaintide.api import machine, roles
-from chaintide.api.localchain import config_of, write
+from chaintide.api.localchain import config_of
 from chaintide.api.settings import Settings
 from chaintide.api.supervisor import Supervisor
 from chaintide.contracts.activity import Activity
@@ -28,7 +29,7 @@ from chaintide.streams.chain.chainfile import ChainConfig
 from chaintide.streams.chain.records import ChainLog, ChainMessage
 from chaintide.streams.child import Child
 from chaintide.streams.ending import end_if_told
-from chaintide.streams.intervals import INTERVALS
+from chaintide.streams.intervals import INTERVALS, WIDTH_MS
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.records import Final, Market, Undo
 from chaintide.streams.topics import CHAIN
@@ -37,6 +38,7 @@ PATIENCE_S = 60
 EIGHTEEN_DIGITS = Context(prec=18, rounding=ROUND_HALF_UP)
 _message = msgspec.json.Decoder(ChainMessage)
 Place = tuple[int, str, int]
+Shown = dict[tuple[str, str, int], tuple[object, ...]]
 
 
 def now_ms() -> int:
@@ -185,24 +187,37 @@ class Rig:
     kafka: KafkaConfig
     supervisor: Supervisor
 
-    async def stored(self) -> dict[tuple[str, str, int], tuple[object, ...]]:
-        """What the store has of every candle in which somebody traded."""
-        found: dict[tuple[str, str, int], tuple[object, ...]] = {}
+    async def stored(self, *, only_final: bool = False) -> Shown:
+        """What the store has of every candle in which somebody traded on the chain."""
+        found: Shown = {}
         async with roles.store(self.settings) as store:
             for market in await store.markets():
+                if not market.startswith(f"{self.chain.config.key}:"):
+                    continue
                 for interval in INTERVALS:
                     for candle in await store.candles(Market(market), interval):
-                        if candle.trades:
+                        if candle.trades and (candle.status == "final" or not only_final):
                             found[market, interval, candle.open_time_ms] = numbers(candle)
         return found
 
     async def check(self) -> int:
         """Wait until the store has the candles of the canonical chain; return how many."""
-        expected = await asyncio.to_thread(self.chain.candles)
-        found: dict[tuple[str, str, int], tuple[object, ...]] = {}
+        return await self._check(await asyncio.to_thread(self.chain.candles), only_final=False)
+
+    async def check_final(self) -> int:
+        """Wait until those up to the last final block, and no others, are final, and right."""
+        block = await asyncio.to_thread(self.chain.rpc, "eth_getBlockByNumber", ["finalized", True])
+        end_ms = int(block["timestamp"], 16) * 1000
+        candles = await asyncio.to_thread(self.chain.candles)
+        ended = {key: c for key, c in candles.items() if key[2] + WIDTH_MS[key[1]] <= end_ms}
+        return await self._check(ended, only_final=True)
+
+    async def _check(self, expected: Shown, *, only_final: bool) -> int:
+        found: Shown = {}
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while (found := await self.stored()) != expected:  # noqa: ASYNC110  a store has no event
+                while (found := await self.stored(only_final=only_final)) != expected:
+                    end_if_told()
                     await asyncio.sleep(0.2)
         except TimeoutError:
             wrong = {k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)}
@@ -256,15 +271,17 @@ async def read_logs(kafka: KafkaConfig, chain: str) -> tuple[list[ChainLog], str
 
 
 @asynccontextmanager
-async def rig(home: Path, chain: LiveChain) -> AsyncIterator[Rig]:
-    """Run Kafka, a worker, a sink and a follower of ``chain``."""
+async def rig(home: Path, chain: LiveChain, *others: LiveChain) -> AsyncIterator[Rig]:
+    """Run Kafka, a worker, a sink and a follower of ``chain`` and of ``others``."""
     settings = Settings(data_dir=home / "data", partitions=4)
     file = home / "chains.json"
-    write(file, chain.config)
+    configs = [chain.config, *[other.config for other in others]]
+    file.write_text(json.dumps({"chains": [msgspec.to_builtins(each) for each in configs]}))
+    followed = [word for config in configs for word in ("--chain", config.key)]
     said: list[str] = []
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CHAINTIDE_PARTITIONS", "4")
         environment.setenv("CHAINTIDE_CHAINS", str(file))
         async with machine.running(settings, 1, said.append) as (kafka, supervisor):
-            supervisor.add("chains", "ingest", "--chain", chain.config.name)
+            supervisor.add("chains", "ingest", *followed)
             yield Rig(chain, settings, kafka, supervisor)

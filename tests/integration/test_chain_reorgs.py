@@ -4,11 +4,17 @@ import asyncio
 import os
 import random
 import signal
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from chainrig import Rig, live_chain, rig
+from integration.test_chains import read
 from processes import is_alive
+
+from chaintide.streams.records import DeadLetter
+from chaintide.streams.topics import DEAD_LETTERS
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 START_S = 1_700_438_400
@@ -90,6 +96,47 @@ async def test_killed_in_the_middle_of_reorgs_candles_are_those_of_the_chain(
             logs = await run.logs()
             assert sorted((x.number, x.block_hash, x.log_index) for x in logs) == chain.places()
     assert kills > 5
+
+
+@pytest.mark.timeout(300)
+async def test_at_every_final_block_the_demo_s_candles_are_those_of_a_recompute(tmp_path: Path):
+    """As the demo trades, with a reorg every few blocks: what is final is right, and only that."""
+    with live_chain(tmp_path, seed=3, reorg_every=4, start_s=START_S, block_time_s=15) as chain:
+        chain.step(12)
+        async with rig(tmp_path, chain) as run:
+            finals = []
+            for _ in range(8):
+                await asyncio.to_thread(chain.step, 4)
+                finals.append(await run.check_final())
+            assert await run.check() > finals[-1] > finals[0]
+            assert len({market.partition("/")[0] for market in chain.trades()}) == 2
+
+
+@pytest.mark.timeout(300)
+async def test_a_chain_that_takes_back_final_blocks_stops_loudly_and_the_other_goes_on(
+    tmp_path: Path,
+):
+    with (
+        live_chain(tmp_path, start_s=START_S, block_time_s=9) as good,
+        live_chain(tmp_path, chain_id=31_338, seed=2, start_s=START_S, block_time_s=9) as bad,
+    ):
+        bad.config = msgspec.structs.replace(bad.config, name="bad")
+        good.step(10)
+        bad.step(20)
+        async with rig(tmp_path, good, bad) as run:
+            await run.check()
+            await replace(run, chain=bad).check()
+            bad.rollback(18)
+            bad.step(24)
+            async with asyncio.timeout(60):
+                while not (letters := await read(run.kafka, DEAD_LETTERS)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            letter = msgspec.json.decode(letters[0], type=DeadLetter)
+            assert letter.key == bad.config.key
+            assert "took back its final block" in letter.reason
+            before = await run.check()
+            good.step(5)
+            assert await run.check() > before
 
 
 async def kill(run: Rig, name: str) -> None:
