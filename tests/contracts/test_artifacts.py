@@ -150,3 +150,15 @@ def test_every_error_is_provoked_and_every_event_seen_by_name():
         for name in re.findall(r"^    (?:error|event) (\w+)", source, re.MULTILINE)
     }
     assert {name for name in declared_names if f'"{name}"' not in tests} == set()
+
+
+def test_the_page_names_every_contract_event_and_error():
+    page = (Path(__file__).parents[2] / "docs/reference/contracts.md").read_text()
+    declared_names = {
+        name
+        for source in sources().values()
+        for name in re.findall(r"^    (?:error|event) (\w+)", source, re.MULTILINE)
+    }
+    assert {
+        name for name in {*NAMES} | declared_names if not re.search(rf"\b{name}\b", page)
+    } == set()

@@ -275,3 +275,18 @@ async def test_errors_of_calls_are_told_apart():
         with pytest.raises(RetryableError, match="every endpoint is resting"):
             await rpc.call("eth_chainId")
         await rpc.close()
+
+
+def test_every_fault_that_the_design_lists_has_its_test():
+    """The list of the design, each with the test that brings the fault about by name."""
+    tests = globals()
+    elsewhere = {
+        "range limit": "test_the_past_comes_in_ranges_that_shrink_and_leaves_no_seam",
+        "deep reorg": "test_a_deep_reorg_halts_its_chain_and_leaves_others_running",
+        "wrong chain id": "test_a_node_of_another_chain_is_never_asked_again",
+    }
+    listed = {"429", "time-out", "range limit", "lagging node", "empty logs", "interior drop"}
+    listed |= {"cut tail", "wrong hash", "duplicate index", "head goes back", "deep reorg"}
+    listed |= {"finalized above head", "wrong chain id"}
+    assert listed <= {*FAULTS, *elsewhere}
+    assert all(callable(tests[name]) for name in elsewhere.values())

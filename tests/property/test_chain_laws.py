@@ -1,4 +1,9 @@
-"""Laws of chains: whatever is taken back or killed, candles are those of the canonical chain."""
+"""Laws of chains: whatever is taken back or killed, candles are those of the canonical chain.
+
+``CHAIN_HISTORIES=500`` lets the state machine live through 500 histories instead of 150.
+"""
+
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -88,7 +93,7 @@ class ChainHistory(RuleBasedStateMachine):
 
 TestChainHistory = ChainHistory.TestCase
 TestChainHistory.settings = settings(
-    max_examples=150,
+    max_examples=int(os.environ.get("CHAIN_HISTORIES", "150")),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

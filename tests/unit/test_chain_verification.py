@@ -45,6 +45,21 @@ def test_any_cut_tail_changes_the_receipts(number):
     assert len(logs) == sum(len(receipt.logs) for receipt in receipts)
 
 
+@pytest.mark.parametrize("number", BLOCKS)
+def test_any_single_log_that_is_cut_short_changes_the_receipts(number):
+    header, _, _ = real_block(number)
+    receipts = real_receipts(number)
+    for row, receipt in enumerate(receipts):
+        for place, log in enumerate(receipt.logs):
+            cut = {"data": log.data[:-2]} if len(log.data) > 2 else {"topics": log.topics[:-1]}
+            inside = [*receipt.logs]
+            inside[place] = msgspec.structs.replace(log, **cut)
+            spoilt = [*receipts]
+            spoilt[row] = msgspec.structs.replace(receipt, logs=inside)
+            told = [log for one in spoilt for log in one.logs]
+            assert fault_of(header, told, root=receipts_root(spoilt)) is not None
+
+
 def test_any_changed_byte_changes_the_receipts():
     header, logs, _ = real_block(18_500_000)
     receipts = real_receipts(18_500_000)
