@@ -45,7 +45,7 @@ class AnomalyRecovery:
 
     def on_entry(self, key: bytes, value: bytes | None) -> None:
         """Take in the next record."""
-        scope, kind, *rest = key.decode().split("|")
+        scope, kind, *rest = key.decode().split("|", 2)
         if value is None or scope != self._scope:
             return
         if kind == _OWNER:
@@ -53,7 +53,8 @@ class AnomalyRecovery:
         elif kind == _MARK:
             self.chains[rest[0]] = self._newer(self.chains.get(rest[0]), _marks.decode(value))
         else:
-            of = (Market(rest[0]), rest[1] or None)
+            market, _, event = rest[0].rpartition("|")  # names of streams may be anything
+            of = (Market(market), event or None)
             self.courses[of] = self._newer(self.courses.get(of), _saved.decode(value))
 
     def _newer(self, old: _Versioned | None, new: _Versioned) -> _Versioned:

@@ -21,13 +21,13 @@ class Anomalies:
     """The last hundred of each market; beyond 20,000 markets, new ones are not known.
 
     A batch of a lower generation than an earlier one of its market is from an owner that was
-    replaced, and changes nothing.
+    replaced, and changes nothing. Trades and events of a contract have owners of their own.
     """
 
     def __init__(self) -> None:
         self._told: dict[Market, dict[int, Anomaly]] = {}
         self._places: dict[Market, list[int]] = {}
-        self._generations: dict[Market, int] = {}
+        self._generations: dict[tuple[Market, bool], int] = {}
 
     def __contains__(self, market: str) -> bool:
         return market in self._told
@@ -35,9 +35,10 @@ class Anomalies:
     def on_value(self, value: bytes, *, offset: int, published_ms: int) -> list[Update]:
         """Take a record of the topic, and return what is to be told of it."""
         batch = codec.decode(_batches, value)
-        if batch.generation < self._generations.get(batch.market, 0):
+        owner = (batch.market, all(one.event is None for one in batch.anomalies))
+        if batch.generation < self._generations.get(owner, 0):
             return []
-        self._generations[batch.market] = batch.generation
+        self._generations[owner] = batch.generation
         return [
             Update(
                 channel=f"anomalies:{one.market}",

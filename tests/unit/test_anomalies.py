@@ -84,7 +84,7 @@ def test_a_burst_is_told_while_it_goes_on_and_as_one_anomaly(seen):
     assert [one.score for one in told] == sorted(one.score for one in told)
     assert told[-1].kind == "pace"
     assert told[-1].score > 0.999
-    assert "in ten seconds" in told[-1].reasons[0].words
+    assert "within ten seconds" in told[-1].reasons[0].words
 
 
 def test_a_flood_of_new_addresses_is_told(seen_on_chain):

@@ -184,6 +184,15 @@ def test_a_strange_event_of_a_contract_is_told_by_its_place_in_the_log():
     assert run.written[-1] == msgspec.structs.replace(found, status="withdrawn")
 
 
+def test_a_stream_may_have_any_name():
+    run = Run(CHAIN)
+    odd = msgspec.structs.replace(log(1, "Deposited", {"amount": 5}), stream="0xvault/a|b|")
+    run.feed([message(0, odd)])
+    run.save()
+    run.begin()
+    assert set(run.logic._markets) == {("5151:0xvault/a|b|", "Deposited")}
+
+
 def test_swaps_and_what_cannot_be_decoded_are_not_events():
     run = Run(CHAIN)
     logs = [log(1, "Swap", {"amount": "5"}), log(1, None, {}), log(1, "Sync", {"reserve0": 1})]

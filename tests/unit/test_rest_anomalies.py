@@ -123,7 +123,9 @@ async def test_what_a_replaced_detector_writes_is_ignored(api: Served):
     gone = anomaly(LAST_S, status="withdrawn")
     assert len(update(api, 9, gone, generation=2)) == 1
     assert update(api, 10, anomaly(LAST_S), generation=1) == []
-    assert api.backend.view.anomalies.newest(gone.market, 5) == [gone]
+    event = anomaly(LAST_S + 1, event="Deposited", anomaly_id="e")
+    assert len(update(api, 11, event, generation=1)) == 1, "events have another owner"
+    assert api.backend.view.anomalies.newest(gone.market, 5) == [gone, event]
 
 
 async def test_of_a_market_the_last_hundred_are_known(api: Served):
