@@ -123,6 +123,8 @@ class CandleReader:
             if covered is not None:
                 return Read(covered, is_stored=False)
         stored = await self.store.candles(market, interval, start_ms, end_ms, limit)
+        if start_ms is not None and len(stored) == limit:
+            end_ms = stored[-1].close_time_ms  # what comes after it would be cut off
         found = self.view.overlay.over(key, stored, start_ms, end_ms)
         kept = found[:limit] if start_ms is not None else found[max(0, len(found) - limit) :]
         return Read(kept, is_stored=kept == stored)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+import uvloop
 from rich.console import Console
 
 from chaintide.api.settings import Settings, read_settings
@@ -36,7 +37,8 @@ def run_until_told(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  what
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(_until_told(main))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_until_told(main))
     except ChaintideError as error:
         err.print(f"[red]{error}[/]", soft_wrap=True)
         raise typer.Exit(1) from error

@@ -49,10 +49,11 @@ class Server:
 SERVERS = {
     server.name: server
     for server in (
-        Server("ours", "ours", ("joined",), packages=("chaintide", "websockets")),
-        Server("ours_apart", "ours", ("apart",), packages=("chaintide", "websockets")),
-        Server("ours_eight", "ours", ("joined",), channels=8, paces=(2,)),
+        Server("ours", "ours", ("joined",), "uvloop", packages=("chaintide", "websockets")),
+        Server("ours_apart", "ours", ("apart",), "uvloop", packages=("chaintide", "websockets")),
+        Server("ours_eight", "ours", ("joined",), "uvloop", channels=8, paces=(2,)),
         Server("broadcast", "broadcast", packages=("websockets",)),
+        Server("broadcast_uvloop", "broadcast", loop="uvloop", packages=("websockets", "uvloop")),
         Server("fastapi", "fastapi_loop", packages=("fastapi", "uvicorn", "websockets")),
         Server("picows", "picows_loop", packages=("picows",)),
         Server("ws", "ws.cjs"),

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 POLL_MS: Final = 200
 POLL_RECORDS: Final = 2_000
+GATHER_S: Final = 0.05  # a commit costs the same for many records as for one
 LONGEST_WAIT_S: Final = 15.0  # well below the 5 minutes after which a silent member is expelled
 SESSION_TIMEOUT_MS: Final = 10_000
 RESULTS: Final = (topics.CANDLES, topics.PROBABILITIES, topics.SCORES, topics.ANOMALIES)
@@ -110,6 +111,8 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 self.counts.retries += 1
                 self._go_back(poll)
                 await _wait(stop, wait_s)
+            if sum(map(len, poll.values())) < POLL_RECORDS:
+                await _wait(stop, GATHER_S)
 
     async def _take(self, poll: Poll) -> None:
         taken = intake.read(record for records in poll.values() for record in records)

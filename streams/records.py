@@ -127,7 +127,7 @@ TradeInput = TradeBatch | Heartbeat | Gap | Undo | Final | Rebuild
 TradeMessage = TradeInput | Trade
 
 
-class Candle(msgspec.Struct, frozen=True, kw_only=True):
+class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Open, high, low, close and volume of ``[open_time_ms, close_time_ms)``.
 
     ``revision`` is 0 while open, 1 when closed, and one more with every correction. The same

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import settings
 from influxd import CannotBuildError, Influxd, start_new
 
@@ -16,6 +18,11 @@ from chaintide.streams.kafka import KafkaConfig
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
+    """Every test has the event loop that the commands have."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @contextmanager

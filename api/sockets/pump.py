@@ -84,7 +84,8 @@ class Pump(Generic[T]):
         self._load = load
         self._clocks = clocks
         self._wires: dict[Session, Wire[T]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due_s = 0.0
         self._next_s = 0.0
         self._loading: set[asyncio.Task[None]] = set()
 
@@ -156,10 +157,10 @@ class Pump(Generic[T]):
         loop = asyncio.get_running_loop()
         at_s = max(self._next_s, loop.time() + wait_s)
         if self._timer is not None:
-            if self._timer.when() <= at_s:
+            if self._due_s <= at_s:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(at_s, self._flush)
+        self._timer, self._due_s = loop.call_at(at_s, self._flush), at_s
 
     def _flush(self) -> None:
         if self._timer is not None:

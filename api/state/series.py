@@ -1,7 +1,7 @@
 """The newest candles of one market at one interval, and how they go over what a store says."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from chaintide.streams.records import Candle
@@ -87,13 +87,16 @@ class Series:
         """
         if self._from_ms is None:
             return None
+        is_before = start_ms is not None and start_ms < self._from_ms
+        if is_before and not self._is_whole:
+            return None
         found = [
             self._window[open_ms]
             for open_ms in sorted(self._window)
             if (start_ms is None or start_ms <= open_ms) and (end_ms is None or open_ms < end_ms)
         ]
         if start_ms is not None:
-            return found[:limit] if self._is_whole or start_ms >= self._from_ms else None
+            return found[:limit]
         is_enough = self._is_whole or len(found) >= limit
         return found[max(0, len(found) - limit) :] if is_enough else None
 
@@ -106,18 +109,24 @@ class Series:
         is still on its way to the store.
         """
         found = self._merged(stored, start_ms, end_ms)
-        holes = _holes(found, stored[-1].open_time_ms) if stored else []
+        if not stored or found[-1] is stored[-1]:
+            return found
+        holes = _holes(found, stored[-1].open_time_ms)
         return found[: holes[0]] if holes else found
 
     def _merged(
-        self, stored: Iterable[Candle], start_ms: int | None, end_ms: int | None
+        self, stored: Sequence[Candle], start_ms: int | None, end_ms: int | None
     ) -> list[Candle]:
+        inside = {
+            open_ms: candle
+            for open_ms, candle in self._recent.items()
+            if (start_ms is None or start_ms <= open_ms) and (end_ms is None or open_ms < end_ms)
+        }
+        if not inside:
+            return list(stored)
         merged = {candle.open_time_ms: candle for candle in stored}
-        for open_ms, candle in self._recent.items():
-            is_inside = (start_ms is None or start_ms <= open_ms) and (
-                end_ms is None or open_ms < end_ms
-            )
-            if is_inside and _is_newer(candle, merged.get(open_ms)):
+        for open_ms, candle in inside.items():
+            if _is_newer(candle, merged.get(open_ms)):
                 merged[open_ms] = candle
         return [merged[open_ms] for open_ms in sorted(merged)]
 
