@@ -125,8 +125,8 @@ def test_what_comes_after_half_a_minute_is_another_anomaly(seen):
 def test_a_market_without_anything_strange_keeps_to_the_budget():
     told, days = 0, 0.0
     for seed in range(6):
-        street, logic = Street(seed=seed, rate=0.4), new_logic()
-        told += len(feed(logic, street.trades(25_000)))
+        street, logic = Street(seed=seed, rate=0.2), new_logic()
+        told += len(feed(logic, street.trades(12_500)))
         days += street.time_us / DAY_US
     assert days > 4
     assert told <= BUDGET * days
