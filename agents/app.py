@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,19 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Crew:
     """What a worker works at: its agents, each with its topic, and how shards are recovered.
 
+    While more inputs come, those that came wait ``gather_s`` to be worked at together.
     Partitions of ``silent`` topics are not recovered before something comes. Emits are spaced so
-    that they take no more than ``share`` of the time.
+    that they take no more than ``share`` of the time. What holds Python's lock is asked for it
+    after ``switch_s``: numpy gives it away at every step, and the thread that fetches takes it.
     """
 
     agents: Mapping[str, Topic]
     silent: frozenset[Topic]
     open: Callable[[WorkerConfig, TP, AIOKafkaProducer], Awaitable[AnyShard]]
     share: float = 0.25
+    consumer: type[PromptConsumer] = PromptConsumer
+    switch_s: float = 0.005
+    gather_s: float = 0.0
 
 
 class FaustWorker:
@@ -71,9 +77,10 @@ class FaustWorker:
     def __init__(self, config: WorkerConfig, crew: Crew) -> None:
         self.config = config
         self.app = _app(config)
+        self.app.transport.Consumer = crew.consumer
         self.shards: dict[TP, AnyShard] = {}
         self._open_shard = crew.open
-        self._share = crew.share
+        self._share, self._gather_s = crew.share, crew.gather_s
         self._inputs = frozenset(topic.name for topic in crew.agents.values())
         self._silent_topics = frozenset(topic.name for topic in crew.silent)
         self._opening: dict[TP, asyncio.Task[AnyShard]] = {}
@@ -174,9 +181,7 @@ class FaustWorker:
         loop = asyncio.get_running_loop()
         complete: dict[TP, float] = {}
         while not self.app.should_stop:
-            await self._has_news.wait()
-            self._has_news.clear()
-            await asyncio.sleep(GATHER_S)
+            await self._gather()
             began = loop.time()
             shards = list(self.shards.items())
             longest = min(self.shards, key=lambda tp: complete.get(tp, 0.0), default=None)
@@ -188,6 +193,16 @@ class FaustWorker:
                     await shard.emit(LEVELS[:1])
             cost = loop.time() - began
             await asyncio.sleep(max(EMIT_EVERY_S, cost / self._share - cost))
+
+    async def _gather(self) -> None:
+        """Wait for inputs, and for those that come right after them."""
+        await self._has_news.wait()
+        latest = asyncio.get_running_loop().time() + self._gather_s
+        while self._has_news.is_set():
+            self._has_news.clear()
+            await asyncio.sleep(GATHER_S)
+            if asyncio.get_running_loop().time() >= latest:
+                break
 
     async def _flush_when_due(self) -> None:
         """Flush one shard after the other, each as often as is due."""
@@ -237,7 +252,7 @@ def _app(config: WorkerConfig) -> faust.App:
     options = config.kafka.faust_options()
     if sasl := config.kafka.sasl_options():
         options["broker_credentials"] = faust.SASLCredentials(**sasl)
-    app = faust.App(
+    return faust.App(
         config.group,
         store="memory://",
         datadir=str(config.data_dir / "faust"),
@@ -256,8 +271,6 @@ def _app(config: WorkerConfig) -> faust.App:
         consumer_auto_offset_reset="earliest",
         **options,
     )
-    app.transport.Consumer = PromptConsumer
-    return app
 
 
 def run_worker(config: WorkerConfig, crew: Crew) -> None:
@@ -265,6 +278,7 @@ def run_worker(config: WorkerConfig, crew: Crew) -> None:
     uvloop.install()
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # Faust would have it write all
     config.data_dir.mkdir(parents=True, exist_ok=True)
+    sys.setswitchinterval(crew.switch_s)
     worker = FaustWorker(config, crew)
     faust.Worker(
         worker.app, loglevel="warning", daemon=True, redirect_stdouts=False

@@ -7,6 +7,7 @@ from faust.types import TP
 
 from chaintide.agents.anomalies.shard import AnomalyShard
 from chaintide.agents.app import AnyShard, Crew, WorkerConfig
+from chaintide.agents.consumer import ImpatientConsumer
 from chaintide.agents.forecasts.changelog import Plan
 from chaintide.agents.forecasts.shard import ForecastShard
 from chaintide.agents.pool_shard import PoolShard
@@ -41,7 +42,15 @@ def forecast_crew(plan: Plan) -> Crew:
         logic = await recover_forecasts(config.kafka, tp.partition, plan, config.started_s)
         return await ForecastShard(tp.partition, logic, producer).own()
 
-    return Crew({"forecasts": CANDLES}, silent=frozenset({CANDLES}), open=open_forecasts, share=0.8)
+    return Crew(
+        {"forecasts": CANDLES},
+        silent=frozenset({CANDLES}),
+        open=open_forecasts,
+        share=0.8,
+        consumer=ImpatientConsumer,
+        switch_s=0.0002,
+        gather_s=0.02,
+    )
 
 
 def anomaly_crew(budget: float) -> Crew:

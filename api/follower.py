@@ -49,6 +49,9 @@ LOOK_BACK_MS: Final[dict[str, int | None]] = {
 POLL_MS: Final = 200
 GATHER_S: Final = 0.01  # clients are sent what came in at most every 100 ms
 POLL_RECORDS: Final = 200  # requests wait while they are applied
+PROMPT: Final = frozenset({PROBABILITIES.name})
+PROMPT_RECORDS: Final = 2  # of 200 predictions
+PROMPT_WAIT_MS: Final = 25  # Kafka keeps no question waiting for longer, so the next can be asked
 EPOCH_EVERY_S: Final = 30.0
 LONGEST_WAIT_S: Final = 10.0
 
@@ -79,6 +82,7 @@ class Follower:
     fault: str = "not connected yet"
     silence: str = ""
     _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    _behind: set[TopicPartition] = field(default_factory=set[TopicPartition])
 
     @property
     def lack(self) -> str:
@@ -120,29 +124,41 @@ class Follower:
         self.epoch, self.silence = epoch, ""
 
     async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **self.kafka.client_options(), enable_auto_commit=False, auto_offset_reset="none"
-        )
-        await consumer.start()
+        options = self.kafka.client_options() | {
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+        }
+        consumer = AIOKafkaConsumer(**options)
+        # Beside the many candles that close together, what is predicted from them would wait.
+        prompt = AIOKafkaConsumer(**options, fetch_max_wait_ms=PROMPT_WAIT_MS)
         try:
-            ends = await self._seek(consumer)
+            await consumer.start()
+            await prompt.start()
+            ends = await self._seek(consumer, prompt)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch_epoch())
-                tasks.create_task(self._read(consumer, ends))
+                tasks.create_task(self._read(consumer, ends, POLL_RECORDS))
+                tasks.create_task(self._read(prompt, ends, PROMPT_RECORDS))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
         finally:
             await consumer.stop()
+            await prompt.stop()
 
-    async def _seek(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    async def _seek(
+        self, consumer: AIOKafkaConsumer, prompt: AIOKafkaConsumer
+    ) -> dict[TopicPartition, int]:
         """Go to where the last connection stopped, or back in time; return where topics end."""
         places = [TopicPartition(t, p) for t in LOOK_BACK_MS for p in range(self.partitions)]
-        consumer.assign(places)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
         starts = self._next or await self._starts(consumer, ends)
-        for place in places:
-            consumer.seek(place, starts[place])
+        for reader, is_prompt in ((consumer, False), (prompt, True)):
+            own = [place for place in places if (place.topic in PROMPT) == is_prompt]
+            reader.assign(own)
+            for place in own:
+                reader.seek(place, starts[place])
         self._next = dict(starts)
+        self._behind = {place for place, end in ends.items() if starts[place] < end}
         return ends
 
     async def _starts(
@@ -179,23 +195,26 @@ class Follower:
             for place, offset in found.items()
         }
 
-    async def _read(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
-        behind = {place for place, end in ends.items() if self._next[place] < end}
+    async def _read(
+        self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], most: int
+    ) -> None:
+        own = consumer.assignment()
         while True:
             end_if_told()
             self.fault = ""
-            if not behind:
+            if not self._behind:
                 self.caught_up.set()
-            polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=most)
             for place, records in polled.items():
                 self._apply(records)
                 self._next[place] = records[-1].offset + 1
-            for place in list(behind):
+            for place in self._behind & own:
                 # What was compacted away leaves holes, so the position says more than records.
                 if await consumer.position(place) >= ends[place]:
-                    behind.discard(place)
-            is_full = sum(map(len, polled.values())) >= POLL_RECORDS
-            await asyncio.sleep(0 if behind or is_full else GATHER_S)
+                    self._behind.discard(place)
+            is_full = sum(map(len, polled.values())) >= most
+            is_prompt = most == PROMPT_RECORDS
+            await asyncio.sleep(0 if self._behind or is_full or is_prompt else GATHER_S)
 
     def _apply(self, records: Sequence[Any]) -> None:
         for record in records:

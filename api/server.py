@@ -23,6 +23,7 @@ from chaintide.api.rest.backend import Backend
 from chaintide.api.settings import Settings
 from chaintide.api.sockets import asgi
 from chaintide.api.sockets.admission import Admission
+from chaintide.api.sockets.garbage import seldom
 from chaintide.api.sockets.pump import Clocks
 from chaintide.api.state.view import View
 from chaintide.api.watch import Watch
@@ -55,7 +56,7 @@ async def serve(
         ConfigError: If the port is taken, or the settings do not fit the topics.
         FatalError: If the log was made anew.
     """
-    with _bound(settings.http_host, listening.port) as bound:
+    with seldom(), _bound(settings.http_host, listening.port) as bound:
         async with roles.given_kafka(settings) as kafka, roles.store(settings) as store:
             view = View()
             follower = Follower(

@@ -17,6 +17,7 @@ REST_S: Final = 0.01
 PERIOD_S: Final = 0.1
 REST: Final = 4
 GOODBYE_S: Final = 0.5
+PROMPT: Final = "prob:"
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -117,11 +118,18 @@ class Pump(Generic[T]):
             self._schedule()
 
     def publish(self, updates: Iterable[Update]) -> None:
-        """Send updates to whoever wants them, at once or with the next ones."""
+        """Send updates to whoever wants them, at once or with the next ones.
+
+        Predictions come all together when candles close, and rarely: they go out at once.
+        """
+        is_prompt = False
         for update in updates:  # however many there are, no history runs over between flushes
+            is_prompt = is_prompt or update.channel.startswith(PROMPT)
             if self.hub.publish((update,)):
                 self._flush()
-        if self.hub.directory.dirty:
+        if self.hub.directory.dirty and is_prompt:
+            self._flush()
+        elif self.hub.directory.dirty:
             self._schedule()
 
     async def run(self) -> None:

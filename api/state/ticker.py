@@ -161,10 +161,14 @@ class Ticker:
         traded = self._trades != 0
         if self._newest is None or not traded.any():
             return self._last, self._last, self._last
-        oldest = (self._newest + 1) % MINUTES
-        first = (oldest + int(np.argmax(np.roll(traded, -oldest)))) % MINUTES
-        chosen = self._rows[:, traded]
-        prices = (self._rows[_OPEN, first], chosen[_HIGH].max(), chosen[_LOW].min())
+        oldest, rows = (self._newest + 1) % MINUTES, self._rows
+        first = oldest + int(traded[oldest:].argmax()) if traded[oldest:].any() else -1
+        first = int(traded.argmax()) if first < 0 else first
+        prices = (
+            rows[_OPEN, first],
+            rows[_HIGH].max(where=traded, initial=0),
+            rows[_LOW].min(where=traded, initial=rows[_LOW, first]),
+        )
         opened, high, low = (decimals.text(int(n), self._scales[0]) for n in prices)
         return opened, high, low
 

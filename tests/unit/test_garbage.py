@@ -1,6 +1,6 @@
 import gc
 
-from chaintide.api.sockets.garbage import LEAST, NEVER, Garbage
+from chaintide.api.sockets.garbage import LEAST, NEVER, Garbage, seldom
 
 
 def test_everything_is_searched_when_as_many_have_gone_as_are_here():
@@ -42,4 +42,12 @@ def test_python_collects_by_itself_again_afterwards():
     before = gc.get_threshold()
     with Garbage().collecting():
         assert gc.get_threshold()[2] == NEVER
+    assert gc.get_threshold() == before
+
+
+def test_a_server_searches_everything_more_seldom_while_it_serves():
+    before = gc.get_threshold()
+    with seldom():
+        assert all(now >= then for now, then in zip(gc.get_threshold(), before, strict=True))
+        assert gc.get_threshold() != before
     assert gc.get_threshold() == before
