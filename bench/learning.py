@@ -57,6 +57,7 @@ def real() -> None:
         for horizon in (1, 5):
             [verdict] = backtest.run(history, horizon).markets.values()
             score = verdict.score
+            last = verdict.last_price or backtest.Variant(score.brier, score.brier_base)
             figure(
                 f"real.{series.name}",
                 score.brier - score.brier_base,
@@ -65,6 +66,7 @@ def real() -> None:
                 horizon=horizon,
                 labels=score.labels,
                 gap1=score.gap1_brier - score.gap1_brier_base,
+                last_price=last.brier - last.brier_base,
                 immediate=verdict.immediate.brier - verdict.immediate.brier_base,
                 ece=score.ece,
                 ece_floor=score.ece_floor,

@@ -28,7 +28,7 @@ from chaintide.streams.topics import CANDLES, PROBABILITIES, SCORES
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 MARKETS = [Market(f"kraken:M{n}-USD") for n in range(3)]
-MINUTES, KILLS = 400, 3
+MINUTES, KILLS = 400, 5
 Said = dict[str, Prediction]
 _batches = msgspec.json.Decoder(PredictionBatch)
 _scores = msgspec.json.Decoder(ModelScore)
