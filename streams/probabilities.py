@@ -9,7 +9,7 @@ from chaintide.streams.records import SCHEMA_VERSION, Market
 
 PriceSource = Literal["close", "vwap"]
 PredictionStatus = Literal["issued", "refreshed"]
-StepKind = Literal["drift", "promoted"]
+StepKind = Literal["drift", "challenger", "promoted", "given_up"]
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag="prediction"):
@@ -67,7 +67,7 @@ class ReliabilityBin(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What happened to a model: a drift, or a challenger that took the champion's place."""
+    """What happened to a model: a drift, or that a challenger began, took over or was given up."""
 
     time_ms: int
     kind: StepKind

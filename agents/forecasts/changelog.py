@@ -11,6 +11,7 @@ import msgspec
 
 from chaintide.agents.changelog import OWNER_KEY, Entry
 from chaintide.agents.forecasts.selection import Seen
+from chaintide.agents.forecasts.silence import Heard
 from chaintide.agents.learning import state
 from chaintide.agents.learning.learner import Learner
 from chaintide.streams import codec
@@ -37,6 +38,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[Interval, int]
     seen: Seen
     steps: dict[str, list[Step]]
+    silence: Heard = msgspec.field(default_factory=Heard)
 
 
 _marks: Final = msgspec.json.Decoder(Mark)

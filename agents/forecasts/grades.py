@@ -1,15 +1,15 @@
 """How good a learner is at one market, as the record that is published of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from chaintide.agents.learning.horizon import HorizonLogic
+from chaintide.agents.learning.horizon import HorizonLogic, Settled
 from chaintide.agents.learning.intake import version as version_of
 from chaintide.agents.learning.learner import Learner
 from chaintide.agents.learning.pending import PENDING
 from chaintide.agents.learning.rules import features_hash
-from chaintide.streams.probabilities import ModelScore, ReliabilityBin, Step
+from chaintide.streams.probabilities import ModelScore, ReliabilityBin, Step, StepKind
 
 
 def model_score(
@@ -41,6 +41,20 @@ def model_score(
         **_counts(logic, row),
         **figures,
     )
+
+
+def steps_of(learner: Learner, settled: Settled) -> Iterator[tuple[int, Step]]:
+    """Yield what labels led to, with the row of its market, in the order of cause and effect."""
+    kinds: dict[StepKind, Sequence[int]] = {
+        "promoted": settled.ended.promoted.tolist(),
+        "given_up": settled.ended.given_up.tolist(),
+        "drift": settled.drifted.tolist(),
+        "challenger": settled.begun.tolist(),
+    }
+    for kind, rows in kinds.items():
+        for row in rows:
+            known = int(settled.known[np.flatnonzero(settled.rows == row)[0]])
+            yield row, Step(learner.close_ms(known), kind)
 
 
 def _counts(logic: HorizonLogic, row: int) -> dict[str, int]:

@@ -5,12 +5,10 @@ grouped. What is said in between, from open candles, changes nothing and may dif
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from chaintide.agents.changelog import Entry
 from chaintide.agents.forecasts.changelog import (
@@ -20,11 +18,11 @@ from chaintide.agents.forecasts.changelog import (
     mark_entry,
     next_number,
 )
-from chaintide.agents.forecasts.grades import model_score
+from chaintide.agents.forecasts.grades import model_score, steps_of
 from chaintide.agents.forecasts.refreshes import Refreshes, said_at
 from chaintide.agents.forecasts.selection import Selection, in_order
+from chaintide.agents.forecasts.silence import Silence
 from chaintide.agents.learning import state
-from chaintide.agents.learning.horizon import Settled
 from chaintide.agents.learning.intake import bars_of, on_minutes, predictions
 from chaintide.agents.learning.learner import Learner, Tick
 from chaintide.agents.learning.references import LEAST_MINUTES
@@ -36,8 +34,6 @@ from chaintide.streams.probabilities import (
     ModelScore,
     Prediction,
     PredictionBatch,
-    Step,
-    StepKind,
     score_key,
 )
 from chaintide.streams.records import SCHEMA_VERSION, Candle, CandleBatch, DeadLetter, Market
@@ -69,6 +65,7 @@ class ForecastsLogic:
         self._markets: set[Market] = set()
         self._closed: dict[Interval, list[Candle]] = {}
         self._refreshes = Refreshes()
+        self._silence = Silence(recovery.mark.silence)
         self._said: list[Prediction] = []
         self._dirty: dict[Interval, None] = {}
         self._graded: dict[tuple[Interval, int, int], None] = {}
@@ -88,6 +85,8 @@ class ForecastsLogic:
         if message.offset <= self.offset:
             return []
         self.offset = message.offset
+        if self._silence.is_due(message.time_ms):
+            self._give_up(message.time_ms)
         try:
             batch = codec.decode(_batches, message.value)
         except BadRecordError as error:
@@ -96,6 +95,7 @@ class ForecastsLogic:
             reason = f"schema version {batch.v}, this program reads {SCHEMA_VERSION}"
             return [_dead_letter(message, reason)]
         if self._is_known(batch.market) and not self._selection.is_stale(batch):
+            self._silence.on_market(batch.market, message.time_ms)
             self._on_batch(batch)
         return []
 
@@ -138,21 +138,19 @@ class ForecastsLogic:
             numbers={each: number for each, number in self._numbers.items() if number >= 0},
             seen=self._selection.seen,
             steps=self._steps,
+            silence=self._silence.heard,
         )
         yield mark_entry(mark)
 
     # ----------------------------------------------------------------- candles
 
     def _on_batch(self, batch: CandleBatch) -> None:
-        minutes: dict[int, Candle] = {}
         for candle in self._wanted(batch.candles):
             match self._selection.verdict(candle):
                 case "closed":
                     self._on_closed(candle)
                 case "corrected":
-                    self._on_corrected(candle, minutes)
-                    if candle.interval == "1m":
-                        minutes[candle.close_time_ms] = candle
+                    self._on_corrected(candle)
                 case "open":
                     self._refreshes.on_open(candle)
                 case "known":
@@ -184,21 +182,35 @@ class ForecastsLogic:
                 on_minutes(learner, [candle])
                 self._dirty[interval] = None
 
-    def _on_corrected(self, candle: Candle, minutes: dict[int, Candle]) -> None:
-        """Amend labels; where they are means of a minute, by that minute if it was corrected."""
+    def _on_corrected(self, candle: Candle) -> None:
+        """Amend labels; where they are means of a minute, that was corrected before."""
+        if candle.interval == "1m":
+            self._on_minute(candle)
         if (learner := self.learners.get(candle.interval)) is None:
             return
         self._learn()
         bars = bars_of(learner, [candle])
+        row = int(bars.rows[0])
         if _has_reference(candle.interval):
-            last = minutes.get(candle.close_time_ms)
-            if last is None or last.vwap is None:
+            kept = learner.references.is_kept(row, candle.close_time_ms)
+            if not (kept and bars.mid[0]):
                 return
-            bars = replace(bars, price=np.array([float(last.vwap)]))
         if learner.on_corrected(bars):
             self._dirty[candle.interval] = None
-            row = int(bars.rows[0])
             self._graded |= {(candle.interval, each, row): None for each in learner.horizons}
+
+    def _give_up(self, time_ms: int) -> None:
+        """Let labels be void in markets that have been silent for long."""
+        silent = self._silence.silent(time_ms)
+        if not silent:
+            return
+        self._learn()
+        for interval, learner in self.learners.items():
+            rows = learner.rows([market for market in learner.markets if market in silent])
+            for horizon, void in learner.on_watermark(rows, learner.watermark_ms).items():
+                for row in void.tolist():
+                    self._graded[interval, horizon, row] = None
+                    self._dirty[interval] = None
 
     # ---------------------------------------------------------------- learning
 
@@ -216,16 +228,9 @@ class ForecastsLogic:
         for settled in tick.settled:
             for row in settled.rows.tolist():
                 self._graded[learner.interval, tick.horizon, row] = None
-            self._note(learner, tick.horizon, settled, "drift")
-            self._note(learner, tick.horizon, settled, "promoted")
-
-    def _note(self, learner: Learner, horizon: int, settled: Settled, kind: StepKind) -> None:
-        rows = settled.drifted if kind == "drift" else settled.promoted
-        for row in rows.tolist():
-            known = int(settled.known[np.flatnonzero(settled.rows == row)[0]])
-            key = score_key(learner.markets[row], learner.interval, horizon)
-            steps = [*self._steps.get(key, ()), Step(learner.close_ms(known), kind)]
-            self._steps[key] = steps[-MAX_STEPS:]
+            for row, step in steps_of(learner, settled):
+                key = score_key(learner.markets[row], learner.interval, tick.horizon)
+                self._steps[key] = [*self._steps.get(key, ()), step][-MAX_STEPS:]
 
     def _refresh(self) -> None:
         for interval, candles in self._refreshes.due().items():

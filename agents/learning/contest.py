@@ -1,5 +1,6 @@
 """Challengers: models that predict beside the champion until they prove better, or do not."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,14 @@ from chaintide.agents.learning.table import Column, Floats, Ints, Table
 _EXPERTS: Final = slice(0, len(EXPERTS))
 _SHIFT, _P_UP, _BET = range(len(EXPERTS), len(EXPERTS) + 3)
 _LONG_AGO: Final = -(2**62)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The rows whose challenger took over, and those whose challenger was given up."""
+
+    promoted: Ints
+    given_up: Ints
 
 
 class Contest:
@@ -47,8 +56,8 @@ class Contest:
             },
         )
 
-    def begin(self, rows: Ints) -> None:
-        """Start a challenger in those of ``rows`` that have none."""
+    def begin(self, rows: Ints) -> Ints:
+        """Start a challenger in those of ``rows`` that have none, and return these."""
         ints = self.table.ints
         rows = rows[ints["active"][rows] == 0]
         self.model.begin(rows, self.rules.challenger_speed)
@@ -59,6 +68,7 @@ class Contest:
         ints["candle"][rows] = _LONG_AGO
         ints["active"][rows] = 1
         ints["begun"][rows] += 1
+        return rows
 
     def issue(
         self, rows: Ints, candles: Ints, features: Floats, common: Common, champion: Mixed
@@ -80,16 +90,16 @@ class Contest:
 
     def learn(
         self, due: Due, lesson: Lesson, outcome: Outcome, graded: Graded, champion: Forecaster
-    ) -> Ints:
-        """Learn from labels, and return the rows whose challenger is the champion from now on."""
+    ) -> Ended:
+        """Learn from labels, and return the rows whose challenger is one no more."""
         ints = self.table.ints
         if not ints["active"].any():
-            return due.rows[:0]
+            return Ended(due.rows[:0], due.rows[:0])
         slots = due.candles % self.size
         known = ints["active"][due.rows] & (ints["candle"][due.rows, slots] == due.candles)
         places = np.flatnonzero(known)
         if not len(places):
-            return due.rows[:0]
+            return Ended(due.rows[:0], due.rows[:0])
         rows, said = due.rows[places], self.table.floats["said"][due.rows, slots][places]
         rose = graded.rose[places]
         self.model.learn(
@@ -116,7 +126,7 @@ class Contest:
         models = {f"challenger.{name}": table for name, table in self.model.tables().items()}
         return models | {"contest": self.table, "contest.evidence": self.evidence.table}
 
-    def _judge(self, rows: Ints, champion: Forecaster) -> Ints:
+    def _judge(self, rows: Ints, champion: Forecaster) -> Ended:
         ints, floats = self.table.ints, self.table.floats
         is_true = np.abs(floats["surplus"][rows]) <= 3.0 * np.sqrt(floats["variance"][rows])
         has_won = (self.evidence.value(rows) >= self.rules.claim) & is_true
@@ -127,4 +137,4 @@ class Contest:
         ints["promoted"][promoted] += 1
         ints["given_up"][rows[is_over]] += 1
         ints["active"][rows[has_won | is_over]] = 0
-        return promoted
+        return Ended(promoted, rows[is_over])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chaintide.agents.learning.contest import Contest
+from chaintide.agents.learning.contest import Contest, Ended
 from chaintide.agents.learning.drift import DriftLogic
 from chaintide.agents.learning.evidence import Evidence
 from chaintide.agents.learning.experts import Lesson, PooledExpert, logit
@@ -49,7 +49,8 @@ class Settled:
     flat: Flags
     graded: Graded
     drifted: Ints
-    promoted: Ints
+    begun: Ints  # challengers
+    ended: Ended
 
 
 class HorizonLogic:
@@ -135,10 +136,10 @@ class HorizonLogic:
         self._score_gap(due, graded.rose)
         gains = graded.brier_base - graded.brier
         self.evidence.learn(chosen, due.candles, entries.single("bet"), gains)
-        promoted = self.contest.learn(due, lesson, outcome, graded, self.champion)
-        drifted = self._watch(due.rows[apart], worse[apart])
+        ended = self.contest.learn(due, lesson, outcome, graded, self.champion)
+        drifted, begun = self._watch(due.rows[apart], worse[apart])
         known = candles[due.places]
-        return Settled(due.rows, due.candles, known, flat, graded, drifted, promoted)
+        return Settled(due.rows, due.candles, known, flat, graded, drifted, begun, ended)
 
     def _score_gap(self, due: Due, rose: Floats) -> None:
         """Score the predictions of one candle earlier by the same labels."""
@@ -146,14 +147,17 @@ class HorizonLogic:
         chosen = rows_until(self.scores.table.rows, due.rows[found])
         self.scores.add_gap(chosen, rose[found], p_up, p_base)
 
-    def _watch(self, rows: Ints, worse: Floats) -> Ints:
-        """Return the rows that drift; labels that overlap others have been left out."""
+    def _watch(self, rows: Ints, worse: Floats) -> tuple[Ints, Ints]:
+        """Return the rows that drift, and those of them in which a challenger begins.
+
+        Labels that overlap others have been left out.
+        """
         drifted = self.drift.learn(rows, worse)
-        if len(drifted):
-            self.champion.own.renew(drifted)
-            self.quantiles.widen(drifted)
-            self.contest.begin(drifted)
-        return drifted
+        if not len(drifted):
+            return drifted, drifted
+        self.champion.own.renew(drifted)
+        self.quantiles.widen(drifted)
+        return drifted, self.contest.begin(drifted)
 
     # -------------------------------------------------------------- predicting
 

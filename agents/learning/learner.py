@@ -116,11 +116,20 @@ class Learner:
                 amended += logic.on_corrected(row, candle, log_price)
         return amended
 
-    def on_watermark(self, rows: Ints, watermark_ms: int) -> None:
-        """Give up what has been due for too long in markets that no candle comes from."""
+    def on_watermark(self, rows: Ints, watermark_ms: int) -> dict[int, Ints]:
+        """Give up what has been due for too long in markets that no candle comes from.
+
+        Return the rows in which there was any, by horizon.
+        """
         candle = (watermark_ms - ORIGIN_MS[self.interval]) // self.width_ms - 1
-        for logic in self.horizons.values():
-            logic.pending.expire(rows, candle)
+        return {
+            horizon: logic.pending.expire(rows, candle) for horizon, logic in self.horizons.items()
+        }
+
+    @property
+    def watermark_ms(self) -> int:
+        """Return when the newest candle of any market closed; long ago before the first."""
+        return self.close_ms(int(self.table.ints["last"].max()))
 
     # ------------------------------------------------------------------- facts
 

@@ -157,9 +157,13 @@ class PendingLogic:
         self._entries()[due.slots, _PLACES["outcome"]] = outcomes
         ints["resolved"][due.rows] += 1
 
-    def expire(self, rows: Ints, candle: int) -> None:
-        """Make void what ``rows`` have pending for too long when ``candle`` has closed."""
-        self._void_before(rows, np.full(len(rows), candle - self.rules.tolerance_bars))
+    def expire(self, rows: Ints, candle: int) -> Ints:
+        """Make void what ``rows`` have pending for too long when ``candle`` has closed.
+
+        Return those in which there was any.
+        """
+        least_due = np.full(len(rows), candle - self.rules.tolerance_bars)
+        return rows[self._void_before(rows, least_due) > 0]
 
     def labelled_by(self, row: int, candle: int) -> Due:
         """Return the resolved predictions of a market that got their label from ``candle``."""
@@ -191,9 +195,11 @@ class PendingLogic:
     def _slots(self, rows: Ints, candles: Ints) -> Ints:
         return rows * self.size + candles % self.size
 
-    def _void_before(self, rows: Ints, least_due: Ints) -> None:
+    def _void_before(self, rows: Ints, least_due: Ints) -> Ints:
         ints = self.table.ints
         states = ints["state"][rows]
         gone = (states == PENDING) & (ints["candle"][rows] + self.horizon < least_due[:, None])
         ints["state"][rows] = np.where(gone, VOID, states)
-        ints["void"][rows] += gone.sum(axis=1)
+        void = gone.sum(axis=1)
+        ints["void"][rows] += void
+        return np.asarray(void)

@@ -7,25 +7,30 @@ though, means hang together by themselves, so there it is the last price.
 
 from typing import Final
 
+import numpy as np
+
 from chaintide.agents.learning.table import Column, Table
 from chaintide.streams.intervals import MINUTE_MS
 
 LEAST_MINUTES: Final = 15
+KEPT: Final = 64  # minutes: candles that closed longer ago are not corrected
 _LONG_AGO: Final = -(2**62)
 
 
 class References:
-    """The mean price of the last minute with trades, of each market."""
+    """The mean prices of the last minutes with trades, of each market."""
 
     def __init__(self, width_ms: int) -> None:
         self.width_ms = width_ms
-        self.table = Table({"price": Column()}, {"close_ms": Column(_LONG_AGO)})
+        ring = (KEPT,)
+        self.table = Table({"price": Column(shape=ring)}, {"close_ms": Column(_LONG_AGO, ring)})
 
     def on_minute(self, row: int, vwap: float, close_ms: int) -> None:
-        """Take in the volume-weighted price of a minute with trades."""
-        if vwap > 0 and close_ms >= self.table.ints["close_ms"][row]:
-            self.table.floats["price"][row] = vwap
-            self.table.ints["close_ms"][row] = close_ms
+        """Take in the volume-weighted price of a minute with trades, or a better one of it."""
+        place = close_ms // MINUTE_MS % KEPT
+        if vwap > 0 and close_ms >= self.table.ints["close_ms"][row, place]:
+            self.table.floats["price"][row, place] = vwap
+            self.table.ints["close_ms"][row, place] = close_ms
 
     def mid(self, row: int, close_ms: int) -> float | None:
         """Return the price at ``close_ms``, or ``None`` where only the last trade's is known.
@@ -36,8 +41,14 @@ class References:
         >>> references.mid(0, 60 * MINUTE_MS), references.mid(0, 120 * MINUTE_MS)
         (5.0, None)
         """
-        seen_ms = int(self.table.ints["close_ms"][row])
         if self.width_ms < LEAST_MINUTES * MINUTE_MS:
             return None
-        is_inside = close_ms - self.width_ms < seen_ms <= close_ms
-        return float(self.table.floats["price"][row]) if is_inside else None
+        seen_ms = self.table.ints["close_ms"][row]
+        inside = np.where(seen_ms <= close_ms, seen_ms, _LONG_AGO)
+        place = int(inside.argmax())
+        is_inside = close_ms - self.width_ms < int(inside[place])
+        return float(self.table.floats["price"][row, place]) if is_inside else None
+
+    def is_kept(self, row: int, close_ms: int) -> bool:
+        """Return whether all is still there that ``mid`` needs to know."""
+        return int(self.table.ints["close_ms"][row].max()) - close_ms < KEPT * MINUTE_MS

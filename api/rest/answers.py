@@ -88,7 +88,8 @@ class SkillPoint(msgspec.Struct, frozen=True):
 class Calibration(msgspec.Struct, frozen=True):
     """What a model said beside what came, in bins of equal size, and its history.
 
-    ``steps`` are the last 20 drifts and promotions, ``history`` has a point each 15 candles.
+    ``steps`` are the last 20 drifts and what became of challengers, ``history`` has a point each
+    15 candles.
     """
 
     model: ModelEntry

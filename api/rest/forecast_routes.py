@@ -71,6 +71,10 @@ _MODEL: Final = {
     "has_challenger": True,
     "challengers": 1,
     "promotions": 0,
+    "steps": [
+        {"time_ms": 1761985500000, "kind": "drift"},
+        {"time_ms": 1761985500000, "kind": "challenger"},
+    ],
 }
 _CALIBRATION: Final = {
     "model": _MODEL,

@@ -14,6 +14,7 @@ from chaintide.streams.probabilities import (
     ModelScore,
     Prediction,
     PriceSource,
+    Step,
 )
 from chaintide.streams.records import Market
 
@@ -61,7 +62,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     ``skill`` is the share of the base rate's log-loss that is saved, below 0 it is worse;
     ``verdict`` says in words whether that can be luck. ``issued`` is ``resolved`` + ``pending`` +
-    ``void``. Figures are null until something was scored.
+    ``void``. Figures are null until something was scored. ``steps`` are the last 20 drifts, and
+    challengers that began, took over (``promoted``) or were given up.
     """
 
     market: Market
@@ -95,6 +97,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     has_challenger: bool
     challengers: int
     promotions: int
+    steps: list[Step]
 
 
 class Forecasts:

@@ -6,6 +6,12 @@ const CLAIM = 20;
 const SVG = "http://www.w3.org/2000/svg";
 const SIDE = 120;
 const [WIDE, HIGH] = [260, 120];
+const STEPS = {
+  drift: "the market changed",
+  challenger: "a new model began beside the old one",
+  promoted: "a new model took over",
+  given_up: "a new model was given up",
+};
 
 /** Return a probability in words: percent(0.507) is "51 %". */
 export function percent(probability) {
@@ -217,7 +223,7 @@ export class Outlook {
     for (const { time_ms, kind } of marks) {
       const x = Math.min(1, along(time_ms)) * WIDE;
       const line = shape(svg, "line", { x1: x, y1: 0, x2: x, y2: HIGH, class: kind });
-      const words = kind === "drift" ? "the market changed" : "a new model took over";
+      const words = STEPS[kind] ?? kind;
       shape(line, "title", {}, `${words}, ${format.minute(time_ms)} UTC`);
     }
     const scale = `${(most * 100).toFixed(1)} %`;

@@ -9,6 +9,7 @@ from candles import candle
 
 from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan, next_number
 from chaintide.agents.forecasts.partition import MAX_MARKETS, ForecastsLogic
+from chaintide.agents.learning.rules import Rules
 from chaintide.agents.partition import Input
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS, WIDTH_MS, Interval
@@ -18,6 +19,7 @@ from chaintide.streams.records import Candle, CandleBatch, Market
 PLAN = Plan(("1m", "5m", "15m"), (1, 5))
 MARKETS = [Market(f"kraken:M{n}-USD") for n in range(3)]
 QUARTER = 15
+SILENCE = 80  # minutes, the second of which one market is silent in
 Entry = tuple[bytes, bytes | None]
 
 
@@ -29,9 +31,12 @@ class World:
         self.prices = dict.fromkeys(MARKETS, 100.0)
         self.inputs: list[Input] = []
         self.closed: dict[tuple[Market, int], Candle] = {}
+        self.now_ms = 0
         for minute in range(minutes):
+            self.now_ms = (minute + 1) * MINUTE_MS
             for market in MARKETS:
-                self._minute(market, minute)
+                if (market, minute // SILENCE) != (MARKETS[2], 1):
+                    self._minute(market, minute)
 
     def add(self, *candles: Candle, generation: int = 1) -> None:
         batch = CandleBatch(
@@ -41,7 +46,7 @@ class World:
             candles=list(candles),
         )
         value = codec.encode(batch)
-        self.inputs.append(Input(0, len(self.inputs), 0, batch.market.encode(), value))
+        self.inputs.append(Input(0, len(self.inputs), self.now_ms, batch.market.encode(), value))
 
     def _minute(self, market: Market, minute: int) -> None:
         self.prices[market] *= 1 + self.random.gauss(0, 0.001)
@@ -186,6 +191,83 @@ def test_every_prediction_is_resolved_pending_or_void(clean: Run):
         issued += score.issued
     assert issued == len(clean.said)
     assert sum(score.amended for score in clean.scores.values()) > 0
+    assert {score.market for score in clean.scores.values() if score.void} == {MARKETS[2]}
+
+
+def test_a_market_that_falls_silent_voids_by_the_time_of_the_others():
+    world = World(minutes=0)
+    price = "100.0"
+    for minute in range(100):
+        world.now_ms = (minute + 1) * MINUTE_MS
+        for market in MARKETS[: 1 if minute >= 10 else 2]:
+            world.add(made(market, "1m", minute, price))
+    run = Run(Plan(("1m",), (1, 5)))
+    for minutes, pending, void in ((59, 5, 0), (70, 0, 5)):
+        run.begin()
+        run.feed([one for one in world.inputs if one.time_ms <= (minutes + 1) * MINUTE_MS])
+        run.save()
+        score = run.scores[MARKETS[1], "1m", 5]
+        assert (score.issued, score.resolved, score.pending, score.void) == (10, 5, pending, void)
+    assert run.scores[MARKETS[0], "1m", 5].void == 0
+
+
+def test_every_step_of_a_challenger_is_told():
+    world, market = World(minutes=0), MARKETS[0]
+    for minute in range(60):
+        world.add(made(market, "1m", minute, f"{100 + minute % 7}"))
+    run = Run(Plan(("1m",), (1,)))
+    run.feed(world.inputs[:30])
+    logic = run.logic.learners["1m"].horizons[1]
+    watch, logic.contest.rules = logic.drift.learn, Rules(challenger_labels=5, claim=1e30)
+    logic.drift.learn = lambda rows, _: rows  # type: ignore[method-assign]
+    run.feed(world.inputs[30:31])
+    logic.drift.learn = watch  # type: ignore[method-assign]
+    run.feed(world.inputs[31:])
+    run.save()
+    score = run.scores[market, "1m", 1]
+    assert [one.kind for one in score.steps] == ["drift", "challenger", "given_up"]
+    assert [one.time_ms // MINUTE_MS for one in score.steps] == [31, 31, 36]
+    run.begin()
+    assert run.logic.learners["1m"].markets == [market]
+    run.feed([])
+    run.logic._graded["1m", 1, 0] = None
+    assert run.logic.grades(1)[0].steps == score.steps  # they outlive a restart
+
+
+def test_markets_that_are_replayed_one_after_the_other_are_not_silent():
+    world = World(minutes=0)
+    for market in MARKETS[:2]:
+        for minute in range(300):
+            world.add(made(market, "1m", minute, "100.0"))
+    run = Run(Plan(("1m",), (5,)))
+    run.feed(world.inputs)
+    run.save()
+    assert [score.void for score in run.scores.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_corrected_minute_amends_the_longer_candle_that_it_ends(*, together: bool):
+    world, market = World(minutes=0), MARKETS[0]
+    for minute in range(46):
+        world.add(made(market, "1m", minute, f"{100 + minute}"))
+        if (minute + 1) % QUARTER == 0:
+            world.add(made(market, "15m", minute // QUARTER, f"{100 + minute}"))
+    run = Run(Plan(("15m",), (1,)))
+    run.feed(world.inputs)
+    run.save()
+    before = run.scores[market, "15m", 1]
+    assert (before.resolved, before.amended) == (2, 0)
+    changes = {"status": "corrected", "revision": 2}
+    minute = made(market, "1m", 44, "90", **changes)
+    quarter = made(market, "15m", 2, "90", **changes)
+    heard = len(world.inputs)
+    for candles in ((minute, quarter),) if together else ((minute,), (quarter,)):
+        world.add(*candles)
+    run.feed(world.inputs[heard:])
+    run.save()
+    after = run.scores[market, "15m", 1]
+    assert (after.resolved, after.amended) == (2, 1)
+    assert after.brier != before.brier
 
 
 def test_repeats_and_stale_workers_are_not_learned(world: World, clean: Run):

@@ -238,7 +238,8 @@ def test_a_drift_widens_intervals_and_begins_a_challenger_and_keeps_the_champion
     weights = logic.champion.own.table.floats["weights"][:4].copy()
     wide = logic.quantiles.table.floats["quantiles"][:4].copy()
     logic.drift.learn = lambda *_: np.array([2])  # type: ignore[method-assign]
-    assert logic._watch(np.arange(4), np.zeros(4)).tolist() == [2]
+    drifted, begun = logic._watch(np.arange(4), np.zeros(4))
+    assert (drifted.tolist(), begun.tolist()) == ([2], [2])
     assert (logic.champion.own.table.floats["weights"][:4] == weights).all()
     assert (logic.champion.own.table.floats["scales"][2] == 1.0).all()
     changed = (logic.quantiles.table.floats["quantiles"][:4] != wide).any(axis=1)
