@@ -31,7 +31,7 @@ from chaintide.streams.topics import CANDLES, PROBABILITIES, SCORES
 
 MARKETS = [Market(f"bench:M{n}-USD") for n in range(3)]
 HORIZONS = (1, 5)
-KILLS, MINUTES = 50, 6_000  # 18,000 candles: a snapshot is forced at each 5,000
+KILLS, MINUTES = 50, 3_000  # 9,000 candles: a snapshot is forced after 5,000
 _batches = msgspec.json.Decoder(PredictionBatch)
 _scores = msgspec.json.Decoder(ModelScore)
 
