@@ -49,7 +49,8 @@ class Book(msgspec.Struct):
 
     Lists have one entry per interval. ``closed_us`` and ``final_us`` are the open times of the
     first windows not yet closed and not yet final; ``base`` is the last price before those.
-    ``settled_us`` is the time of the chain's last final block: no trade before it can come or go.
+    ``settled_us`` is the time of the chain's last final block: no trade before it can come or go;
+    ``settled`` is the number of the last one that the market was told of.
     ``revision`` is the highest of all closed windows so far.
     """
 
@@ -64,6 +65,7 @@ class Book(msgspec.Struct):
     settled_us: int = -(2**62)
     revision: int = 1
     before: Before | None = None
+    settled: int = -1
 
     def first_revision(self, open_us: int, level: int) -> int:
         """Return the revision of a window as it closes: above all if it was shown before."""

@@ -89,6 +89,7 @@ class CandleLogic:
 
         All that is before ``time_us``, the time there, is final now; no candle changes else.
         """
+        self.book.settled = max(self.book.settled, position)
         self.book.settled_us = max(self.book.settled_us, time_us)
         for trade in self._waiting.take_until(position):
             for _, window in self._windows(trade.bar.open_time_us):

@@ -108,11 +108,13 @@ class PartitionLogic:
         if not len(batch):
             return refused
         logic = self._logic(batch.market)
+        mark = self._chains.get(venue_of(batch.market), Mark())
         is_applied = message.offset <= self._applied.get(batch.market, -1)
-        if is_applied or not self._is_wanted(batch):
+        if is_applied or batch.epoch < mark.epoch or _is_settled(batch, logic):
             return refused
         self.trades += len(batch)
-        late = logic.on_trades(batch, batch.block)
+        is_final = batch.block is not None and batch.block <= mark.final
+        late = logic.on_trades(batch, None if is_final else batch.block)
         refused += [_late(part, logic, message) for part in late]
         self._changed[batch.market] = self._unsaved[batch.market] = logic
         return refused
@@ -132,11 +134,6 @@ class PartitionLogic:
             logic = self._logic(gap.market)
             logic.on_gap(gap)
             self._changed[gap.market] = self._unsaved[gap.market] = logic
-
-    def _is_wanted(self, batch: TradeBatch) -> bool:
-        """Return whether trades of a chain come from its follower, and are not known as final."""
-        mark = self._chains.get(venue_of(batch.market), Mark())
-        return batch.epoch >= mark.epoch and (batch.block is None or batch.block > mark.final)
 
     def _on_chain(self, news: Undo | Final, message: Input) -> None:
         mark = self._chains.get(news.chain, Mark())
@@ -232,6 +229,11 @@ def venue_of(market: Market) -> str:
     'kraken'
     """
     return market.partition(":")[0]
+
+
+def _is_settled(batch: TradeBatch, logic: CandleLogic) -> bool:
+    # Not every market of a chain is as far as the chain: one may be new, or begin anew.
+    return batch.block is not None and batch.block <= logic.book.settled
 
 
 def _dead_letter(message: Input, reason: str, value: bytes) -> DeadLetter:

@@ -143,6 +143,26 @@ def test_a_replaced_follower_neither_rebuilds_nor_adds_to_the_past():
     assert life.traded() == expected(-9, *range(-5, 6))
 
 
+def test_blocks_that_only_workers_know_as_final_are_in_a_rebuilt_market():
+    life = running()
+    life.say(final(7, time_ms=NOW_MS + 420_000), undo(5, epoch=2), rebuild(epoch=2))
+    life.say(batch(*range(-40, 6), epoch=2))
+    life.say(*[batch(n, block=n, epoch=2) for n in range(6, 10)], beat(10))
+    assert life.traded() == expected(*range(-40, 10))
+    life.say(undo(5, epoch=3))
+    assert life.traded() == expected(*range(-40, 8)), "what was final stays"
+    assert life.late == set()
+
+
+def test_blocks_that_only_workers_know_as_final_are_in_a_new_market():
+    pool = Market("local:0xbb/0x01")
+    life = Life()
+    life.say(undo(-1), final(7, time_ms=NOW_MS + 420_000), undo(5, epoch=2))
+    life.say(*[batch(n, block=n, epoch=2, market=pool) for n in range(6, 10)], beat(10))
+    assert life.traded() == expected(*range(6, 10))
+    assert life.late == set()
+
+
 @pytest.mark.parametrize("survives", range(0, 140, 3))
 def test_a_worker_that_dies_while_it_writes_the_rebuilt_market_leaves_nothing_stale(survives):
     life = running()
