@@ -48,6 +48,7 @@ class MockNode:
         self.has_receipts = True
         self.has_finalized = True
         self.range_limit = 1_000_000
+        self.told_first: dict[str, list[dict[str, Any]]] = {}  # by method, before the truth
         self._stop = asyncio.Event()
         app = web.Application()
         app.router.add_post("/", self._serve)
@@ -74,7 +75,7 @@ class MockNode:
                 return fault
         return None
 
-    async def _serve(self, request: web.Request) -> web.Response:  # noqa: PLR0911
+    async def _serve(self, request: web.Request) -> web.Response:  # noqa: C901, PLR0911
         call = await request.json()
         self.calls[call["method"]] += 1
         match self.takes("429", "503", "time-out", "not JSON", "too busy"):
@@ -88,6 +89,8 @@ class MockNode:
                 return web.Response(text="<html>")
             case "too busy":
                 return answer(call, error={"code": -32005, "message": "request limit reached"})
+        if first := self.told_first.get(call["method"]):
+            return answer(call, **first.pop())
         handle = getattr(self, f"_{call['method']}", None)
         if handle is None:
             return answer(call, error={"code": -32601, "message": "no such method"})

@@ -26,13 +26,7 @@ from chaintide.streams.chain.rpc import Rpc
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.wakeup import wake_on_heads
 from chaintide.streams.ending import end_if_told
-from chaintide.streams.errors import (
-    ConfigError,
-    FatalError,
-    HaltedError,
-    ReplacedError,
-    RetryableError,
-)
+from chaintide.streams.errors import ConfigError, HaltedError, ReplacedError
 from chaintide.streams.feeds.backoff import Backoff
 from chaintide.streams.feeds.reporting import FeedReporting
 from chaintide.streams.feeds.status import FeedStatus
@@ -123,7 +117,8 @@ class Following:
     async def run(self) -> None:
         """Follow the chain; after a fault begin again, after longer and longer pauses.
 
-        One that is replaced waits until whoever has the chain is done with it.
+        One that is replaced waits until whoever has the chain is done with it. Whatever else goes
+        wrong is not to end other chains.
 
         Raises:
             HaltedError: If the chain took back a final block.
@@ -133,20 +128,27 @@ class Following:
             end_if_told()
             began_ms = self.around.now_ms()
             try:
-                await self._run_once()
+                if await self._is_replaced():
+                    continue
             except HaltedError:
                 raise
-            except ReplacedError as error:
-                logger.warning("%s; waiting until it is done", error)
-                self.status.state, self.status.last_error = "standby", str(error)
-                await self._until_released()
-                continue
-            except (FatalError, RetryableError, KafkaError) as error:
+            except Exception as error:
                 logger.exception("chain=%s begins again", self.config.key)
                 self.status.state, self.status.last_error = "connecting", str(error)
             if self.around.now_ms() - began_ms > 60_000:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s(random.random))
+
+    async def _is_replaced(self) -> bool:
+        """Follow the chain; once it was replaced, and is not any more, return True."""
+        try:
+            await self._run_once()
+        except ReplacedError as error:
+            logger.warning("%s; waiting until it is done", error)
+            self.status.state, self.status.last_error = "standby", str(error)
+            await self._until_released()
+            return True
+        return False
 
     async def _run_once(self) -> None:
         async with self.feed() as (feed, takeover), self._waking(feed):
@@ -208,6 +210,9 @@ async def _until_halted(chain: Following, producer: AIOKafkaProducer) -> None:
             key=chain.config.key,
             value="",
         )
-        await producer.send_and_wait(
-            DEAD_LETTERS.name, codec.encode(letter), key=chain.config.key.encode()
-        )
+        try:
+            await producer.send_and_wait(
+                DEAD_LETTERS.name, codec.encode(letter), key=chain.config.key.encode()
+            )
+        except KafkaError:
+            logger.exception("no dead letter chain=%s", chain.config.key)

@@ -119,14 +119,19 @@ class Node:
         """
         wanted = {"fromBlock": hex(asked.first), "toBlock": hex(asked.last)}
         raw = await self.rpc.read("eth_getLogs", {**wanted, "address": list(addresses)})
-        logs = sorted(logs_in(raw) or [], key=_place)
+        if (found := logs_in(raw)) is None:
+            raise BadRecordError(f"no logs of {asked}")
+        logs = sorted(found, key=_place)
         numbers = sorted({int(log.block_number, 16) for log in logs} | {asked.last})
-        found = await asyncio.gather(*[self.header_at(number) for number in numbers])
-        headers = {header.number: header for header in found if header is not None}
+        told = await asyncio.gather(*[self.header_at(number) for number in numbers])
+        headers = {header.number: header for header in told if header is not None}
         if sorted(headers) != numbers:
             raise BadRecordError(f"blocks of {asked} are missing")
         return PastRange(headers, logs, headers[asked.last], frozenset(addresses))
 
 
 def _place(log: RawLog) -> tuple[int, int]:
-    return int(log.block_number, 16), log.index
+    try:
+        return int(log.block_number, 16), log.index
+    except ValueError as error:
+        raise BadRecordError(f"not logs: {error}") from error

@@ -72,7 +72,10 @@ class Rpc:
             RetryableError: If no endpoint answers.
             FatalError: If every endpoint is of another chain.
         """
-        return msgspec.json.decode(await self.read(method, *params))
+        try:
+            return msgspec.json.decode(await self.read(method, *params))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RetryableError(f"not an answer to {method}: {error}") from error
 
     async def read(self, method: str, *params: object) -> msgspec.Raw:
         """Return the result of ``method`` from the first endpoint that gives one, as JSON.
@@ -113,7 +116,7 @@ class Rpc:
     async def _check(self, endpoint: Endpoint) -> None:
         if endpoint.is_checked:
             return
-        told = int(msgspec.json.decode(await self._ask(endpoint, "eth_chainId", ())), 16)
+        told = _number_in(await self._ask(endpoint, "eth_chainId", ()))
         if told != self.chain_id:
             endpoint.is_foreign = True
             raise FatalError(f"url={endpoint.url} chain_id={told} expected={self.chain_id}")
@@ -132,7 +135,15 @@ class Rpc:
             return told.result
         fault = told.error if isinstance(told.error, dict) else {"message": str(told.error)}
         message = str(fault.get("message", ""))
-        complaint = complaint_of(int(fault.get("code", 0)), message)
+        code = fault.get("code", 0)
+        complaint = complaint_of(code if isinstance(code, int) else 0, message)
         if complaint == "elsewhere":
             raise RetryableError(message)
         raise RpcError(complaint, message)
+
+
+def _number_in(answer: msgspec.Raw) -> int:
+    try:
+        return int(msgspec.json.decode(answer, type=str), 16)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RetryableError(f"not a number: {error}") from error

@@ -63,6 +63,7 @@ def fault_of_range(headers: dict[int, Header], logs: Sequence[RawLog]) -> Fault 
     """Return what is wrong with some of the logs of the blocks ``headers``, or None."""
     try:
         places = [(int(log.block_number, 16), log.index) for log in logs]
+        _ = [int(log.transaction_index, 16) for log in logs]
     except ValueError:
         return "malformed log"
     if any(log.removed for log in logs):

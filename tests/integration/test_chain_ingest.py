@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
-from chains import RULES, FakeChain, new_pools, new_watch
-from rpc_mock import FAULTS, MockNode
+from chains import AMM, RULES, FakeChain, new_pools, new_watch
+from rpc_mock import FAULTS, MockNode, to_json
 
 from chaintide.streams.chain import ingest
 from chaintide.streams.chain.follower import ChainRules
@@ -19,6 +19,7 @@ from chaintide.streams.chain.records import BlockEnd, BlockMessage, ChainLog, Ow
 from chaintide.streams.chain.rpc import Rpc, RpcError
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.errors import FatalError, HaltedError, ReplacedError, RetryableError
+from chaintide.streams.feeds.breaker import Breaker
 from chaintide.streams.feeds.status import FeedStatus
 from chaintide.streams.records import Final, TradeBatch, Undo
 from chaintide.streams.topics import BLOCKS, TRADES
@@ -154,6 +155,58 @@ async def test_a_fault_of_a_node_is_tolerated_or_found_by_name(fault, endpoints,
                 )
             else:
                 assert feed.rejects == {}
+
+
+NONSENSE = [
+    {"result": None},
+    {"result": 5},
+    {"result": "five"},
+    {"result": {"number": None}},
+    {"result": [None]},
+    {"error": {"code": None, "message": None}},
+    {"error": {"code": "five", "message": 5}},
+    {"error": 5},
+]
+
+
+@pytest.mark.parametrize(
+    "method", ["eth_chainId", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs"]
+)
+@pytest.mark.parametrize("blocks", [30, 100])
+async def test_nonsense_of_a_node_is_asked_for_again(method, blocks, monkeypatch):
+    monkeypatch.setattr(ingest, "AGAIN_S", 0.01)
+    chain, ledger = grown(blocks), MemoryLedger()
+    async with MockNode(chain) as node:
+        node.has_receipts = method != "eth_getLogs" or blocks == 100
+        node.told_first[method] = [*NONSENSE]
+        async with following([node], ledger) as (feed, task):
+            feed.node.rpc.endpoints.all[0].breaker = Tireless()
+            await ledger.until(lambda: is_at_head(chain, ledger)() or task.done())
+            assert not task.done()
+            check(chain, ledger)
+            assert node.told_first[method] == []
+
+
+class Tireless(Breaker):
+    """Lets every call through, however many failed."""
+
+    def on_failure(self, *, now_ms: int) -> None:
+        """Do not count."""
+
+
+@pytest.mark.parametrize("name", ["blockNumber", "logIndex", "transactionIndex"])
+async def test_a_log_of_a_range_without_its_place_is_asked_for_again(name, monkeypatch):
+    monkeypatch.setattr(ingest, "AGAIN_S", 0.01)
+    chain, ledger = grown(100), MemoryLedger()
+    log = next(log for block in chain.blocks for log in block.logs if log.address == AMM)
+    async with MockNode(chain) as node:
+        spoilt = [{"result": [to_json(log) | {name: "five"}]}]
+        node.told_first["eth_getLogs"] = spoilt
+        async with following([node], ledger) as (_, task):
+            await ledger.until(lambda: is_at_head(chain, ledger)() or task.done())
+            assert not task.done()
+            check(chain, ledger)
+            assert spoilt == []
 
 
 async def test_without_receipts_the_bloom_finds_empty_logs(monkeypatch):

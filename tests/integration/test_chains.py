@@ -29,6 +29,7 @@ from chaintide.streams import codec
 from chaintide.streams.admin import ensure_topics
 from chaintide.streams.chain.chainfile import ChainConfig, ContractConfig
 from chaintide.streams.chain.chains import Surroundings, follow_chains
+from chaintide.streams.chain.follower import Follower
 from chaintide.streams.chain.records import Alias
 from chaintide.streams.errors import ConfigError
 from chaintide.streams.kafka import KafkaConfig
@@ -339,3 +340,23 @@ async def _has_candles(kafka: KafkaConfig, chain: FakeChain, key: str) -> bool:
         for window, told in recompute(trades).items()
     }
     return await candles_of(kafka, key) == expected
+
+
+async def test_what_nobody_thought_of_ends_no_other_chain(kafka, tmp_path, monkeypatch):
+    bad, good = grown(5, 7), grown(5, 9)
+    once = [TypeError("nobody thought of this")]
+    walk = Follower.on_head
+
+    def stumble(self, header):
+        if self.rules.chain_id == 78 and once:
+            raise once.pop()
+        return walk(self, header)
+
+    monkeypatch.setattr(Follower, "on_head", stumble)
+    async with MockNode(bad, chain_id=78) as one, MockNode(good, chain_id=79) as two:
+        configs = [config(one, "odd", SWAPS), config(two, "even", SWAPS)]
+        async with followed(configs, kafka, tmp_path) as task:
+            await until_at_head(kafka, good, "79")
+            await until_at_head(kafka, bad, "78")
+            assert not once
+            assert not task.done()
