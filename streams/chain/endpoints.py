@@ -1,42 +1,69 @@
 """Several endpoints of one chain: which to ask, and which to leave alone for a while."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from chaintide.streams.chain.ranges import is_too_large
 from chaintide.streams.feeds.breaker import Breaker
 
-Complaint = Literal["too large", "unknown method", "elsewhere", "refused"]
+Complaint = Literal["too large", "unknown method", "reverted", "refused", "elsewhere"]
+LACKING_MS: Final = 600_000
 _UNKNOWN_METHOD: Final = (-32601, -32004)
-_TOO_OFTEN: Final = (-32005, -32029, 429)
-_INTERNAL: Final = (-32603, -32000, -32001, -32002)
+_REFUSED: Final = (-32600, -32602, -39001)  # no request, wrong parameters, no such block
+_REVERTED: Final = (3, -32015)
+_NO_METHOD: Final = re.compile(
+    r"(un|not )supported|method not (found|available)|does not exist/is not available|whitelist",
+    re.IGNORECASE,
+)
+_NO_RESULT: Final = re.compile(
+    r"revert|invalid (opcode|jump)|out of gas|stack (under|over)flow|bad instruction"
+    r"|vm execution error|write protection",
+    re.IGNORECASE,
+)
 
 
 def complaint_of(code: int, message: str) -> Complaint:
     """Return what to do about an error of a node: ask for less, differently, or elsewhere.
 
+    Only what is known to be no fault of the node is not asked elsewhere.
+
     >>> complaint_of(-32005, "query returned more than 10000 results")
     'too large'
     >>> complaint_of(-32005, "daily request limit reached"), complaint_of(-32601, "no such method")
     ('elsewhere', 'unknown method')
+    >>> complaint_of(3, "execution reverted"), complaint_of(-32016, "over rate limit")
+    ('reverted', 'elsewhere')
     """
+    if code in _REVERTED or _NO_RESULT.search(message):
+        return "reverted"
     if is_too_large(message):
         return "too large"
-    if "revert" in message:
-        return "refused"
-    if code in _UNKNOWN_METHOD or "does not exist/is not available" in message:
+    if code in _UNKNOWN_METHOD or _NO_METHOD.search(message):
         return "unknown method"
-    return "elsewhere" if code in _TOO_OFTEN or code in _INTERNAL else "refused"
+    return "refused" if code in _REFUSED else "elsewhere"
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """One node; ``is_checked`` once it has said that it is of the right chain."""
+    """One node; ``is_checked`` once it has said that it is of the right chain.
+
+    What it says it does not know it is asked for again after ten minutes.
+    """
 
     url: str
     breaker: Breaker = field(default_factory=Breaker)
     is_checked: bool = False
     is_foreign: bool = False
+    _lacking: dict[str, int] = field(default_factory=dict[str, int])  # until when, by what
+
+    def lacks(self, what: str, *, now_ms: int) -> bool:
+        """Return whether it said a short while ago that it does not know ``what``."""
+        return now_ms < self._lacking.get(what, now_ms)
+
+    def on_lack(self, what: str, *, now_ms: int) -> None:
+        """Take note that it does not know ``what``."""
+        self._lacking[what] = now_ms + LACKING_MS
 
 
 @dataclass(slots=True)

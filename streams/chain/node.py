@@ -35,7 +35,6 @@ class Node:
     def __init__(self, rpc: Rpc, rules: ChainRules) -> None:
         self.rpc = rpc
         self._has_receipts = rules.has_receipts
-        self._has_finalized = True
 
     async def head(self) -> Header:
         """Return the newest block."""
@@ -43,12 +42,11 @@ class Node:
 
     async def finalized(self) -> Header | None:
         """Return the last final block; None if nodes of this chain do not know of such."""
-        if not self._has_finalized:
-            return None
         try:
             raw = await self.rpc.call("eth_getBlockByNumber", "finalized", False)  # noqa: FBT003
-        except RpcError:
-            self._has_finalized = False
+        except RpcError as error:
+            if error.complaint != "unknown method":
+                raise
             return None
         return None if raw is None else header_of(raw)
 
@@ -88,8 +86,9 @@ class Node:
         if self._has_receipts and header.receipts_root:
             try:
                 raw = await self.rpc.read("eth_getBlockReceipts", header.hash)
-            except RpcError:
-                self._has_receipts = False
+            except RpcError as error:
+                if error.complaint != "unknown method":
+                    raise
             else:
                 if (receipts := receipts_in(raw)) is None:
                     return follower.on_logs(ask, None)

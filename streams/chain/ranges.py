@@ -21,8 +21,8 @@ _TOO_MANY: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _TOO_OFTEN: Final = re.compile(
-    r"rate|too many requests|requests? per|(request|daily|monthly) (limit|quota)|quota"
-    r"|compute units|capacity|throttl|credits|gas",
+    r"rate|too many (requests|connections)|requests? per|(request|daily|monthly) (limit|quota)"
+    r"|quota|compute units|capacity|throttl|credits|gas",
     re.IGNORECASE,
 )
 

@@ -25,6 +25,10 @@ class RpcError(ChaintideError):
         self.complaint = complaint
 
 
+class RestingError(RetryableError):
+    """No endpoint was asked: all of them are left alone for a while."""
+
+
 class _Answer(msgspec.Struct, frozen=True):
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: Any = None
@@ -85,23 +89,21 @@ class Rpc:
             RetryableError: If no endpoint answers.
             FatalError: If every endpoint is of another chain.
         """
-        last = "every endpoint is resting"
-        for endpoint in self.endpoints.order(now_ms=self._now_ms()):
-            try:
-                await self._check(endpoint)
-                result = await self._ask(endpoint, method, params)
-            except RetryableError as error:
-                last = f"{endpoint.url}: {error}"
-                self.endpoints.on_failure(endpoint, now_ms=self._now_ms())
-                logger.warning("endpoint failed method=%s error=%s", method, last)
-            except FatalError as error:
-                last = str(error)
-                logger.error("endpoint of another chain %s", last)  # noqa: TRY400
-            else:
-                endpoint.breaker.on_success()
-                return result
+        what, last = _what(method, params), ""
+        order = self.endpoints.order(now_ms=self._now_ms())
+        for endpoint in order:
+            if endpoint.lacks(what, now_ms=self._now_ms()):
+                continue
+            told = await self._try(endpoint, method, params)
+            if isinstance(told, msgspec.Raw):
+                return told
+            last = told or last
         if all(endpoint.is_foreign for endpoint in self.endpoints.all):
             raise FatalError(f"no endpoint is of chain id {self.chain_id}: {last}")
+        if not order:
+            raise RestingError(f"no endpoint answers {method}: every endpoint is resting")
+        if not last:
+            raise RpcError("unknown method", f"no such method: no endpoint knows {what}")
         raise RetryableError(f"no endpoint answers {method}: {last}")
 
     def elsewhere(self) -> None:
@@ -112,6 +114,31 @@ class Rpc:
         """Close all connections."""
         for node in self._nodes.values():
             await node.provider.disconnect()
+
+    async def _try(
+        self, endpoint: Endpoint, method: str, params: Sequence[object]
+    ) -> msgspec.Raw | str:
+        """Return the answer of one endpoint, or what went wrong; "" if it lacks the method."""
+        fault = ""
+        try:
+            await self._check(endpoint)
+            result = await self._ask(endpoint, method, params)
+        except RetryableError as error:
+            fault = f"{endpoint.url}: {error}"
+            self.endpoints.on_failure(endpoint, now_ms=self._now_ms())
+            logger.warning("endpoint failed method=%s error=%s", method, fault)
+        except RpcError as error:
+            if error.complaint != "unknown method":
+                raise
+            endpoint.on_lack(_what(method, params), now_ms=self._now_ms())
+            logger.warning("endpoint %s lacks %s: %s", endpoint.url, _what(method, params), error)
+        except FatalError as error:
+            fault = str(error)
+            logger.error("endpoint of another chain %s", fault)  # noqa: TRY400
+        else:
+            endpoint.breaker.on_success()
+            return result
+        return fault
 
     async def _check(self, endpoint: Endpoint) -> None:
         if endpoint.is_checked:
@@ -137,9 +164,19 @@ class Rpc:
         message = str(fault.get("message", ""))
         code = fault.get("code", 0)
         complaint = complaint_of(code if isinstance(code, int) else 0, message)
+        if complaint == "refused" and _is_of_final(params):
+            complaint = "unknown method"  # of a tag; each kind of node says so in its own words
         if complaint == "elsewhere":
             raise RetryableError(message)
         raise RpcError(complaint, message)
+
+
+def _is_of_final(params: Sequence[object]) -> bool:
+    return params[:1] == ("finalized",)
+
+
+def _what(method: str, params: Sequence[object]) -> str:
+    return f"{method} of finalized" if _is_of_final(params) else method
 
 
 def _number_in(answer: msgspec.Raw) -> int:

@@ -62,15 +62,20 @@ class Tokens:
     async def _call(self, to: str, data: str, stranger: Stranger) -> str:
         """Ask at the block of the trade, and at the head where nodes have forgotten that block.
 
-        What a contract refuses to answer is "".
+        What a contract itself does not answer is "".
+
+        Raises:
+            RetryableError: If no node lets the contract answer.
         """
         try:
             return await self._node.call(to, data, stranger.block_hash)
         except (RpcError, RetryableError):
             try:
                 return await self._node.call(to, data, None)
-            except RpcError:
-                return ""
+            except RpcError as error:
+                if error.complaint == "reverted":
+                    return ""
+                raise RetryableError(f"{to} is not asked: {error}") from error
 
 
 class Learning:

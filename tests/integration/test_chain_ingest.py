@@ -7,17 +7,20 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
-from chains import AMM, RULES, FakeChain, new_pools, new_watch
+from chains import AMM, IDS, RULES, FakeChain, new_pools, new_watch
 from rpc_mock import FAULTS, MockNode, to_json
 
 from chaintide.streams.chain import ingest
+from chaintide.streams.chain.endpoints import LACKING_MS
 from chaintide.streams.chain.follower import ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.node import Node
+from chaintide.streams.chain.pools import OWN, Stranger
 from chaintide.streams.chain.publishing import Outgoing, Plan, Publishing
 from chaintide.streams.chain.records import BlockEnd, BlockMessage, ChainLog, Owner
 from chaintide.streams.chain.rpc import Rpc, RpcError
 from chaintide.streams.chain.takeover import Takeover
+from chaintide.streams.chain.tokens import Tokens
 from chaintide.streams.errors import FatalError, HaltedError, ReplacedError, RetryableError
 from chaintide.streams.feeds.breaker import Breaker
 from chaintide.streams.feeds.status import FeedStatus
@@ -207,6 +210,73 @@ async def test_a_log_of_a_range_without_its_place_is_asked_for_again(name, monke
             assert not task.done()
             check(chain, ledger)
             assert spoilt == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(-32016, "over rate limit"), (-32097, "no backend is currently healthy"), (0, "oops")],
+)
+async def test_one_refusal_does_not_end_the_verification(code, message, monkeypatch):
+    monkeypatch.setattr(ingest, "LEAST_RANGE", 10**9)
+    monkeypatch.setattr(ingest, "AGAIN_S", 0.01)
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node:
+        refusal = {"error": {"code": code, "message": message}}
+        node.told_first["eth_getBlockReceipts"] = [refusal]
+        node.told_first["eth_getBlockByNumber"] = [refusal] * 3
+        async with following([node], ledger):
+            await ledger.until(is_at_head(chain, ledger))
+            await ledger.until(lambda: any(isinstance(r, Final) for r in ledger.log))
+            assert node.calls["eth_getLogs"] == 0, "receipts say what logs cannot"
+
+
+async def test_an_endpoint_that_knows_a_method_is_asked_instead_of_one_that_does_not():
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as old, MockNode(chain) as node:
+        old.has_receipts = old.has_finalized = False
+        async with following([old, node], ledger):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert old.calls["eth_getBlockReceipts"] == 1
+            assert node.calls["eth_getBlockReceipts"] > 1
+            assert old.calls["eth_getLogs"] == node.calls["eth_getLogs"] == 0
+
+
+async def test_a_method_is_asked_for_again_after_ten_minutes():
+    chain, clock = grown(3), [0]
+    async with MockNode(chain) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: clock[0], timeout_s=5)
+        node.has_finalized = False
+        seen = Node(rpc, RULES)
+        assert [await seen.finalized() for _ in range(3)] == [None] * 3
+        assert node.calls["eth_getBlockByNumber"] == 1
+        node.has_finalized, clock[0] = True, LACKING_MS
+        chain.grow(20)
+        told = await seen.finalized()
+        assert told is not None
+        assert told.number == chain.settle()
+        await rpc.close()
+
+
+async def test_a_pool_is_not_given_up_because_a_node_refuses_a_call():
+    chain = grown(1)
+    stranger = Stranger(f"{AMM}/{IDS[0]}", OWN, 1, chain.head.hash)
+    refused = [{"error": {"code": code, "message": "no"}} for code in (-32602, -32016, -32601)]
+    async with MockNode(chain) as node:
+        for refusal in refused:
+            rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
+            tokens = Tokens(Node(rpc, RULES))
+            node.told_first["eth_call"] = [refusal] * 2
+            with pytest.raises(RetryableError):
+                await tokens.of(stranger)
+            await rpc.close()
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
+        tokens = Tokens(Node(rpc, RULES))
+        invalid = {"error": {"code": -32000, "message": "invalid opcode: INVALID"}}
+        node.told_first["eth_call"] = [invalid] * 2
+        assert await tokens.of(stranger) is None, "the contract itself cannot say"
+        assert await tokens.of(stranger) is not None
+        await rpc.close()
 
 
 async def test_without_receipts_the_bloom_finds_empty_logs(monkeypatch):
