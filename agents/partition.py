@@ -122,6 +122,8 @@ class PartitionLogic:
     def _on_heartbeat(self, heartbeat: Heartbeat, message: Input) -> None:
         if heartbeat.time_us > message.time_ms * 1000 + codec.MAX_FUTURE_US:
             raise BadRecordError("heartbeat from the future")
+        if heartbeat.epoch < self._chains.get(heartbeat.venue, Mark()).epoch:
+            return  # its follower was replaced, and knows nothing of what the new one writes
         for logic in self._venues.get(heartbeat.venue, ()):
             is_meant = heartbeat.market in {None, logic.market}
             if is_meant and message.offset > self._applied.get(logic.market, -1):

@@ -66,12 +66,13 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     """A promise: every trade of ``venue`` before ``time_us`` has been written to this partition.
 
     With ``market`` the promise is for that market alone. It moves the watermark, so a quiet
-    market closes its candles without a next trade.
+    market closes its candles without a next trade. On a chain ``epoch`` is that of its follower.
     """
 
     venue: str
     time_us: int
     market: Market | None = None
+    epoch: int = 0
     v: int = SCHEMA_VERSION
 
 

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 LEAST_RANGE: Final = 64  # fewer final blocks than this are walked one by one
 AGAIN_S: Final = 1.0
 SOON_S: Final = 0.02
+OWNER_MS: Final = 1_000  # so long a walk may go on before it looks whose the chain is
 MAX_REPORTED: Final = 1_000  # markets that a report names
 _FAULTS: Final = (RetryableError, BadRecordError, RpcError)
 
@@ -48,6 +49,7 @@ class ChainFeed:
     _learning: Learning = field(init=False)
     _past: Past = field(init=False)
     _pipe: Pipe = field(init=False)
+    _checked_ms: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._learning = Learning(Tokens(self.node), self.publishing, self._note)
@@ -181,6 +183,7 @@ class ChainFeed:
 
     async def _check_owner(self) -> None:
         end_if_told()
+        self._checked_ms = self.now_ms()
         for record in await self.ledger.read():
             if isinstance(record, Owner) and record.epoch > self.publishing.epoch:
                 raise ReplacedError(f"chain {self.publishing.chain} has another follower")
@@ -250,11 +253,12 @@ class ChainFeed:
         self.status.state, self.status.last_error = "live", ""
 
     async def _walk_to(self, follower: Follower, head: Header) -> None:
-        """Apply block after block."""
         self.status.last_message_ms = self.now_ms()
         follower.on_head(head)
         while (ask := follower.ask()) is not None:
             end_if_told()
+            if self.now_ms() - self._checked_ms >= OWNER_MS:
+                await self._check_owner()
             await self._do(await self.node.answer(follower, ask))
 
     async def _do(self, steps: Sequence[Step]) -> None:

@@ -253,7 +253,7 @@ class Publishing:
             time_ms=end.time_ms,
             epoch=self.epoch,
         )
-        beat = Heartbeat(venue=self.chain, time_us=end.time_ms * 1000)
+        beat = Heartbeat(venue=self.chain, time_us=end.time_ms * 1000, epoch=self.epoch)
         for partition in range(self.partitions):
             yield Outgoing(CHAIN, self.chain, partition, head)
             yield Outgoing(TRADES, self.chain, partition, beat)

@@ -53,7 +53,7 @@ class Chain:
 
     async def beat(self, after_ms: int) -> None:
         time_us = (self.open_ms + after_ms) * 1000
-        await self._everywhere(TRADES, Heartbeat(venue="local", time_us=time_us))
+        await self._everywhere(TRADES, Heartbeat(venue="local", time_us=time_us, epoch=1))
 
     async def undo(self, to_number: int) -> None:
         for topic in (CHAIN, TRADES):

@@ -368,6 +368,19 @@ async def test_a_follower_that_was_replaced_ends():
             check(chain, ledger)
 
 
+async def test_a_follower_that_is_replaced_in_a_long_walk_ends_before_the_head(monkeypatch):
+    monkeypatch.setattr(ingest, "LEAST_RANGE", 10**9)
+    monkeypatch.setattr(ingest, "OWNER_MS", 0)
+    chain, ledger = grown(200), MemoryLedger()
+    async with MockNode(chain) as node, following([node], ledger) as (_, task):
+        await ledger.until(lambda: len(ledger.ends()) > 5)
+        ledger.log.append(Owner(chain=RULES.chain, epoch=2, writer="two", contracts={}))
+        async with asyncio.timeout(60):
+            with pytest.raises(ReplacedError, match="another follower"):
+                await task
+        assert max(ledger.ends()) < chain.head.number
+
+
 async def test_a_restart_after_an_hour_leaves_no_gap_and_no_duplicate():
     chain, ledger = grown(100), MemoryLedger()
     async with MockNode(chain) as node:

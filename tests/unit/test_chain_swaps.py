@@ -189,8 +189,8 @@ def test_a_block_is_written_before_it_is_said_to_be_finished():
     assert {r.epoch for r in (*logs, *batches)} == {4}
     assert sum(map(len, batches)) == len(block.trades)
     for kind in (Head, Heartbeat):
-        partitions = [o.partition for o in written if isinstance(o.record, kind)]
-        assert partitions == [0, 1, 2]
+        told = [(o.partition, o.record.epoch) for o in written if isinstance(o.record, kind)]
+        assert told == [(0, 4), (1, 4), (2, 4)]
     assert isinstance(done.record, BlockEnd)
     assert done.record.logs == len(logs)
     assert publishing.logs == len(logs)

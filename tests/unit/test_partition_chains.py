@@ -39,8 +39,8 @@ def final(number: int, epoch: int = 1, time_ms: int = NOW_MS) -> Final:
     return Final(chain="local", number=number, block_hash="0x", time_ms=time_ms, epoch=epoch)
 
 
-def beat(after_s: int) -> Heartbeat:
-    return Heartbeat(venue="local", time_us=(NOW_MS + after_s * 1000) * 1000)
+def beat(after_s: int, epoch: int = 1) -> Heartbeat:
+    return Heartbeat(venue="local", time_us=(NOW_MS + after_s * 1000) * 1000, epoch=epoch)
 
 
 def send(logic: PartitionLogic, *records: TradeBatch | Undo | Final | Heartbeat) -> None:

@@ -34,8 +34,8 @@ def batch(*minutes: int, block: int | None = None, epoch: int = 1, market: str =
     )
 
 
-def beat(minute: int) -> Heartbeat:
-    return Heartbeat(venue="local", time_us=BEGIN_US + minute * MINUTE_US)
+def beat(minute: int, epoch: int = 1) -> Heartbeat:
+    return Heartbeat(venue="local", time_us=BEGIN_US + minute * MINUTE_US, epoch=epoch)
 
 
 def rebuild(contract: str = POOL, epoch: int = 1) -> Rebuild:
@@ -147,7 +147,7 @@ def test_blocks_that_only_workers_know_as_final_are_in_a_rebuilt_market():
     life = running()
     life.say(final(7, time_ms=NOW_MS + 420_000), undo(5, epoch=2), rebuild(epoch=2))
     life.say(batch(*range(-40, 6), epoch=2))
-    life.say(*[batch(n, block=n, epoch=2) for n in range(6, 10)], beat(10))
+    life.say(*[batch(n, block=n, epoch=2) for n in range(6, 10)], beat(10, epoch=2))
     assert life.traded() == expected(*range(-40, 10))
     life.say(undo(5, epoch=3))
     assert life.traded() == expected(*range(-40, 8)), "what was final stays"
@@ -158,8 +158,17 @@ def test_blocks_that_only_workers_know_as_final_are_in_a_new_market():
     pool = Market("local:0xbb/0x01")
     life = Life()
     life.say(undo(-1), final(7, time_ms=NOW_MS + 420_000), undo(5, epoch=2))
-    life.say(*[batch(n, block=n, epoch=2, market=pool) for n in range(6, 10)], beat(10))
+    life.say(*[batch(n, block=n, epoch=2, market=pool) for n in range(6, 10)], beat(10, epoch=2))
     assert life.traded() == expected(*range(6, 10))
+    assert life.late == set()
+
+
+def test_a_heartbeat_of_a_replaced_follower_makes_no_past_late():
+    life = running()
+    life.say(undo(5, epoch=2), rebuild(epoch=2), batch(*range(-4_000, -3_900), epoch=2))
+    life.say(beat(10, epoch=1), batch(*range(-3_900, 6), epoch=2))
+    life.say(*[batch(n, block=n, epoch=2) for n in range(6, 10)], beat(10, epoch=2))
+    assert life.traded() == expected(*range(-4_000, 10))
     assert life.late == set()
 
 
