@@ -48,6 +48,7 @@ class MockNode:
         self.has_receipts = True
         self.has_finalized = True
         self.range_limit = 1_000_000
+        self.scale_of = lambda token: 6 if token == USDC else 18
         self.told_first: dict[str, list[dict[str, Any]]] = {}  # by method, before the truth
         self._stop = asyncio.Event()
         app = web.Application()
@@ -151,7 +152,7 @@ class MockNode:
         answers = {
             call_of("pools(bytes32)"): "0x" + "00" * 12 + asked["data"][10:50],
             call_of("usdc()"): "0x" + "00" * 12 + USDC[2:],
-            call_of("decimals()"): hex_word(6 if asked["to"] == USDC else 18),
+            call_of("decimals()"): hex_word(self.scale_of(asked["to"])),
             call_of("symbol()"): "0x" + b"USDC".ljust(32, b"\0").hex(),
         }
         return answers[asked["data"][:10]]

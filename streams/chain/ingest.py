@@ -52,7 +52,9 @@ class ChainFeed:
     _checked_ms: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._learning = Learning(Tokens(self.node), self.publishing, self._note)
+        self._learning = Learning(
+            Tokens(self.node, self.publishing.pools), self.publishing, self._note
+        )
         self._past = Past(self.node, self.publishing.watch)
         self._pipe = Pipe(self.ledger)
 

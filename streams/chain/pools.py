@@ -15,6 +15,7 @@ from chaintide.streams.chain.swaps import Pool, SwapForm
 from chaintide.streams.records import Market
 
 MAX_POOLS: Final = 100_000
+MAX_TOKENS: Final = 100_000
 _SYMBOL: Final = re.compile(r"[^\w.+-]", re.ASCII)
 _WORD: Final = 32
 
@@ -75,14 +76,16 @@ class Pools:
     """The pools of one chain by stream; None is one that cannot be a market.
 
     What was learned from a block is forgotten when the block is undone. At 100,000 pools no more
-    are learned.
+    are learned; at 100,000 tokens all are forgotten, and asked for again when needed.
     """
 
     chain: str = ""
     name: str = ""
     quotes: Sequence[str] = ()
     known: dict[str, Pool | None] = field(default_factory=dict[str, Pool | None])
+    tokens: dict[str, Token] = field(default_factory=dict[str, Token])
     _numbers: dict[str, int] = field(default_factory=dict[str, int])
+    _token_numbers: dict[str, int] = field(default_factory=dict[str, int])
 
     def strangers(
         self, records: Iterable[ChainLog], form_of: Callable[[str], MarketForm | None]
@@ -122,6 +125,14 @@ class Pools:
             quote_scale=quote.scale,
         )
 
+    def learn_token(self, stranger: Stranger, token: Token) -> None:
+        """Take note of a token that is in a pool."""
+        if len(self.tokens) >= MAX_TOKENS:
+            self.tokens.clear()
+            self._token_numbers.clear()
+        self.tokens[token.address] = token
+        self._token_numbers[token.address] = stranger.number
+
     def markets(self, most: int) -> list[Market]:
         """Return the markets that are known, at most so many."""
         return [pool.market for pool in self.known.values() if pool is not None][:most]
@@ -130,6 +141,8 @@ class Pools:
         """Forget what was learned above block ``to_number``."""
         for stream in [each for each, number in self._numbers.items() if number > to_number]:
             del self._numbers[stream], self.known[stream]
+        for address in [each for each, n in self._token_numbers.items() if n > to_number]:
+            del self._token_numbers[address], self.tokens[address]
 
     def _is_quote(self, token: Token) -> bool:
         return token.address.lower() in self.quotes

@@ -7,6 +7,7 @@ from typing import Final
 
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.pools import (
+    Pools,
     Stranger,
     Token,
     address_in,
@@ -22,15 +23,14 @@ from chaintide.streams.errors import RetryableError
 logger = logging.getLogger(__name__)
 AGAIN_S: Final = 1.0
 AT_ONCE: Final = 16  # pools whose tokens are asked for at the same time
-MAX_TOKENS: Final = 100_000
 
 
 class Tokens:
-    """What pools trade. At 100,000 tokens all are forgotten, and asked again when needed."""
+    """What pools trade."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, pools: Pools) -> None:
         self._node = node
-        self._known: dict[str, Token] = {}
+        self._pools = pools
 
     async def of(self, stranger: Stranger) -> tuple[Token, Token] | None:
         """Return the two tokens of a pool; None if it does not say which, or how to count them.
@@ -48,15 +48,14 @@ class Tokens:
         return found[0], found[1]
 
     async def _token(self, address: str, stranger: Stranger) -> Token | None:
-        if (known := self._known.get(address)) is not None:
+        if (known := self._pools.tokens.get(address)) is not None:
             return known
         scale = scale_in(await self._call(address, call_of("decimals()"), stranger))
         if scale is None:
             return None
         symbol = await self._call(address, call_of("symbol()"), stranger)
-        if len(self._known) >= MAX_TOKENS:
-            self._known.clear()
-        token = self._known[address] = Token(address, symbol_in(symbol, address), scale)
+        token = Token(address, symbol_in(symbol, address), scale)
+        self._pools.learn_token(stranger, token)
         return token
 
     async def _call(self, to: str, data: str, stranger: Stranger) -> str:

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 from chains import AMM, IDS, RULES, FakeChain, new_pools, new_watch
-from rpc_mock import FAULTS, MockNode, to_json
+from rpc_mock import FAULTS, USDC, MockNode, to_json
 
 from chaintide.streams.chain import ingest
 from chaintide.streams.chain.endpoints import LACKING_MS
@@ -265,17 +265,35 @@ async def test_a_pool_is_not_given_up_because_a_node_refuses_a_call():
     async with MockNode(chain) as node:
         for refusal in refused:
             rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
-            tokens = Tokens(Node(rpc, RULES))
+            tokens = Tokens(Node(rpc, RULES), new_pools())
             node.told_first["eth_call"] = [refusal] * 2
             with pytest.raises(RetryableError):
                 await tokens.of(stranger)
             await rpc.close()
         rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
-        tokens = Tokens(Node(rpc, RULES))
+        tokens = Tokens(Node(rpc, RULES), new_pools())
         invalid = {"error": {"code": -32000, "message": "invalid opcode: INVALID"}}
         node.told_first["eth_call"] = [invalid] * 2
         assert await tokens.of(stranger) is None, "the contract itself cannot say"
         assert await tokens.of(stranger) is not None
+        await rpc.close()
+
+
+async def test_a_token_is_forgotten_with_the_block_that_it_was_learned_from():
+    chain, pools = grown(1), new_pools()
+    stranger = Stranger(f"{AMM}/{IDS[0]}", OWN, 1, chain.head.hash)
+    async with MockNode(chain) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
+        tokens = Tokens(Node(rpc, RULES), pools)
+        first = await tokens.of(stranger)
+        asked = node.calls["eth_call"]
+        pools.forget(1)
+        assert await tokens.of(stranger) == first
+        assert node.calls["eth_call"] == asked + 2, "only which tokens there are"
+        pools.forget(0)
+        node.scale_of = lambda token: 9 if token == USDC else 8
+        base, quote = await tokens.of(stranger)
+        assert (base.scale, quote.scale) == (8, 9)
         await rpc.close()
 
 
