@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,8 @@ from chaintide.streams.chain.receipts import receipts_in, receipts_root
 from chaintide.streams.chain.rpc import Rpc, RpcError
 from chaintide.streams.chain.steps import Ask, HeaderAt, HeaderOf, LogsOf, Step
 from chaintide.streams.errors import BadRecordError
+
+MAX_ADDRESSES: Final = 1_000  # that nodes take in one question
 
 
 class PastRange(msgspec.Struct, frozen=True):
@@ -116,17 +119,24 @@ class Node:
             RpcError: If the range is too large.
             BadRecordError: If a block is missing.
         """
-        wanted = {"fromBlock": hex(asked.first), "toBlock": hex(asked.last)}
-        raw = await self.rpc.read("eth_getLogs", {**wanted, "address": list(addresses)})
-        if (found := logs_in(raw)) is None:
-            raise BadRecordError(f"no logs of {asked}")
-        logs = sorted(found, key=_place)
+        logs = sorted(await self._logs_of(asked, addresses), key=_place)
         numbers = sorted({int(log.block_number, 16) for log in logs} | {asked.last})
         told = await asyncio.gather(*[self.header_at(number) for number in numbers])
         headers = {header.number: header for header in told if header is not None}
         if sorted(headers) != numbers:
             raise BadRecordError(f"blocks of {asked} are missing")
         return PastRange(headers, logs, headers[asked.last], frozenset(addresses))
+
+    async def _logs_of(self, asked: Range, addresses: Sequence[str]) -> list[RawLog]:
+        logs: list[RawLog] = []
+        wanted = {"fromBlock": hex(asked.first), "toBlock": hex(asked.last)}
+        for start in range(0, len(addresses), MAX_ADDRESSES):
+            some = list(addresses[start : start + MAX_ADDRESSES])
+            raw = await self.rpc.read("eth_getLogs", {**wanted, "address": some})
+            if (found := logs_in(raw)) is None:
+                raise BadRecordError(f"no logs of {asked}")
+            logs += found
+        return logs
 
 
 def _place(log: RawLog) -> tuple[int, int]:

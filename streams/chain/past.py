@@ -6,18 +6,24 @@ from typing import Final
 
 from chaintide.streams.chain.node import Node, PastRange
 from chaintide.streams.chain.ranges import Range, Ranges
-from chaintide.streams.chain.rpc import RpcError
+from chaintide.streams.chain.rpc import RestingError, RpcError
 from chaintide.streams.chain.watch import Watch
+from chaintide.streams.errors import RetryableError
 
 PARALLEL: Final = 4
+FIRST_SIZE: Final = 1_000
 
 
 class Past:
-    """The logs of watched contracts in blocks that are final, with those of their children."""
+    """The logs of watched contracts in blocks that are final, with those of their children.
+
+    What size of a range nodes can answer is remembered from one reading to the next.
+    """
 
     def __init__(self, node: Node, watch: Watch) -> None:
         self._node = node
         self._watch = watch
+        self.size = FIRST_SIZE
 
     async def read(
         self,
@@ -31,7 +37,9 @@ class Past:
         What they made meanwhile is watched from then on. Its logs are among those of the range
         that has made it and of all later ones, if ``is_wanted`` says so.
         """
-        ranges: Ranges[PastRange] = Ranges(whole.first, whole.last, parallel=PARALLEL)
+        ranges: Ranges[PastRange] = Ranges(
+            whole.first, whole.last, size=self.size, parallel=PARALLEL
+        )
         wanted = set(addresses)
         out: dict[asyncio.Task[PastRange], Range] = {}
         try:
@@ -43,6 +51,7 @@ class Past:
                     for at, past in _result(ranges, out.pop(task), task):
                         yield at, await self._complete(at, past, wanted, is_wanted)
         finally:
+            self.size = ranges.size
             for task in out:
                 task.cancel()
             await asyncio.gather(*out, return_exceptions=True)
@@ -65,7 +74,14 @@ def _result(
 ) -> list[tuple[Range, PastRange]]:
     try:
         return ranges.on_result(asked, task.result())
-    except RpcError as error:
-        if error.complaint == "too large" and ranges.on_too_large(asked):
+    except (RpcError, RetryableError) as error:
+        if _may_be_size(error) and ranges.on_too_large(asked):
             return []
         raise
+
+
+def _may_be_size(error: RpcError | RetryableError) -> bool:
+    """Return whether less may be answered; many nodes only fall silent when asked for too much."""
+    if isinstance(error, RpcError):
+        return error.complaint == "too large"
+    return not isinstance(error, RestingError)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
-from chains import AMM, IDS, RULES, FakeChain, new_pools, new_watch
+from chains import AMM, FACTORY, IDS, RULES, FakeChain, new_pools, new_watch
 from rpc_mock import FAULTS, USDC, MockNode, to_json
 
 from chaintide.streams.chain import ingest
@@ -15,10 +15,12 @@ from chaintide.streams.chain.endpoints import LACKING_MS
 from chaintide.streams.chain.follower import ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.node import Node
+from chaintide.streams.chain.past import FIRST_SIZE, Past
 from chaintide.streams.chain.pools import OWN, Stranger
 from chaintide.streams.chain.publishing import Outgoing, Plan, Publishing
+from chaintide.streams.chain.ranges import Range
 from chaintide.streams.chain.records import BlockEnd, BlockMessage, ChainLog, Owner
-from chaintide.streams.chain.rpc import Rpc, RpcError
+from chaintide.streams.chain.rpc import RestingError, Rpc, RpcError
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.tokens import Tokens
 from chaintide.streams.errors import FatalError, HaltedError, ReplacedError, RetryableError
@@ -323,6 +325,44 @@ async def test_the_past_comes_in_ranges_that_shrink_and_leaves_no_seam():
             assert places == sorted(set(places))
             children = {log.args["token"] for log in logs if log.event == "TokenCreated"}
             assert children == set(feed.publishing.watch.children)
+
+
+async def test_ranges_that_time_out_shrink_and_stay_small(monkeypatch):
+    monkeypatch.setattr(ingest, "AGAIN_S", 0.01)
+    chain, ledger = grown(700), MemoryLedger()
+    async with MockNode(chain) as node:
+        node.silent_range = 200
+        async with following([node], ledger) as (feed, _):
+            feed.node.rpc.endpoints.all[0].breaker = Tireless()
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert feed._past.size < FIRST_SIZE, "what was learned is remembered"
+
+
+async def test_while_every_endpoint_rests_ranges_do_not_shrink():
+    chain = grown(30)
+    async with MockNode(chain) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
+        past = Past(Node(rpc, RULES), new_watch())
+        for _ in range(5):
+            rpc.endpoints.on_failure(rpc.endpoints.all[0], now_ms=0)
+        with pytest.raises(RestingError):
+            [at async for at, _ in past.read(Range(0, 20), [AMM])]
+        rpc.endpoints.all[0].breaker.on_success()
+        assert [at async for at, _ in past.read(Range(0, 20), [AMM])] == [Range(0, 20)]
+        await rpc.close()
+
+
+async def test_more_addresses_than_nodes_take_are_asked_for_in_turn():
+    chain = grown(30)
+    many = sorted({AMM, FACTORY} | {f"0x{n:040x}" for n in range(2_500)})
+    async with MockNode(chain) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
+        past = await Node(rpc, RULES).past(Range(0, 30), many)
+        expected = [log for b in chain.blocks for log in b.logs if log.address in {AMM, FACTORY}]
+        assert past.logs == expected
+        assert node.calls["eth_getLogs"] == 3
+        await rpc.close()
 
 
 async def test_a_reorg_is_undone_and_its_blocks_replaced():
