@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 from eth_abi.abi import decode as decode_abi
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 
+from chaintide.streams.chain.keccak import keccak
 from chaintide.streams.chain.words import Plain, compiled, plain_of, reader_of
 from chaintide.streams.errors import ConfigError
 

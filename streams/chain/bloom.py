@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from eth_hash.auto import keccak
-
 from chaintide.streams.chain.blocks import RawLog
+from chaintide.streams.chain.keccak import keccak
 
 
 @lru_cache(maxsize=65_536)

@@ -7,9 +7,9 @@ from typing import Final
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 
 from chaintide.streams import decimals
+from chaintide.streams.chain.keccak import keccak
 from chaintide.streams.chain.records import Alias, ChainLog
 from chaintide.streams.chain.swaps import Pool, SwapForm
 from chaintide.streams.records import Market

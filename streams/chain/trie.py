@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from eth_hash.auto import keccak
+from chaintide.streams.chain.keccak import keccak
 
 _EMPTY: Final = b"\x80"
 _WORD: Final = 32
