@@ -222,7 +222,6 @@ class ChainFeed:
     async def _catch_up(
         self, follower: Follower, final: Header, on_blocks: Callable[[int], None]
     ) -> None:
-        """Take what is final already in ranges, if it is much."""
         last, first = follower.window.last, self._following()
         is_final = last is None or last.number == follower.window.final
         if not is_final or final.number - first < LEAST_RANGE:
@@ -289,7 +288,6 @@ class ChainFeed:
         self.status.lag_ms = max(0, self.now_ms() - reading.end.time_ms)
 
     def _note(self, error: Exception) -> None:
-        """Tell that the chain waits for its nodes."""
         self.status.state, self.status.last_error = "connecting", str(error)[:200]
         logger.warning("chain=%s waits: %s", self.publishing.chain, error)
 
