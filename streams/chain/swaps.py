@@ -119,5 +119,8 @@ def batches_of(
 
 
 def _amount(log: ChainLog, names: tuple[str, ...]) -> int:
-    came_in, *went_out = [int(log.args[name]) for name in names]
-    return came_in - sum(went_out)
+    args = log.args
+    if len(names) == 1:
+        return int(args[names[0]])
+    came_in, went_out = names
+    return int(args[came_in]) - int(args[went_out])
