@@ -205,6 +205,7 @@ class Follower:
             if not self._behind:
                 self.caught_up.set()
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=most)
+            self.view.forecasts.on_time(self.now_ms())
             for place, records in polled.items():
                 self._apply(records)
                 self._next[place] = records[-1].offset + 1

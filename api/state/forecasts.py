@@ -110,7 +110,7 @@ class Forecasts:
         self._sorted: list[str] = []
 
     def on_time(self, time_ms: int) -> None:
-        """Note the time of a record of the log, the clock by which a snapshot is fresh."""
+        """Note the time, by which a snapshot is fresh: of a record, or of the clock."""
         self.heard_ms = max(self.heard_ms, time_ms)
 
     def on_predictions(

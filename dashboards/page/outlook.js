@@ -2,7 +2,8 @@
 
 import * as format from "./format.js";
 
-const CLAIM = 20;
+const CHANCE = 1.35; // times the mean error of perfect forecasts: 95 % of them are below
+const BETTER = "better than the base rate";
 const SVG = "http://www.w3.org/2000/svg";
 const SIDE = 120;
 const [WIDE, HIGH] = [260, 120];
@@ -20,7 +21,8 @@ export function percent(probability) {
 
 /** Return how sure a model is, in words: 0 is the base rate and nothing else. */
 export function sureness(confidence) {
-  if (confidence < 0.05) return "none: this is just how often it went up before";
+  if (confidence === 0) return "none: this is just how often it went up before";
+  if (confidence < 0.05) return "very low";
   if (confidence < 0.25) return "low";
   return confidence < 0.6 ? "medium" : "high";
 }
@@ -32,7 +34,7 @@ export function judgement(model) {
   }
   const labels = model.labels.toLocaleString("en");
   const share = `${(Math.abs(model.skill) * 100).toFixed(2)} %`;
-  if (model.verdict === "better than the base rate") {
+  if (model.verdict === BETTER) {
     return `Better than the base rate by ${share} after ${labels} predictions, more than luck explains.`;
   }
   const side = model.skill < 0 ? `behind by ${share}` : `ahead by ${share}, which may be luck`;
@@ -43,8 +45,9 @@ export function judgement(model) {
 export function calibrationWords(model) {
   if (!model || model.ece === null) return "";
   const [error, floor] = [model.ece, model.ece_floor].map((x) => `${(x * 100).toFixed(1)} points`);
-  const verdict = model.ece <= model.ece_floor ? "no more than chance explains" : "more than chance explains";
-  return `Off by ${error} on average, ${verdict} (${floor}).`;
+  const isChance = model.ece <= CHANCE * model.ece_floor;
+  const verdict = isChance ? "which chance explains" : "more than chance explains";
+  return `Off by ${error} on average, ${verdict} (it alone makes ${floor}).`;
 }
 
 /** Return the entries that may still be shown at `nowMs`, by horizon. */
@@ -192,7 +195,7 @@ export class Outlook {
   #drawCalibration() {
     const { model = null, bins = [], steps = [], history = [] } = this.#calibration ?? {};
     this.#part("judgement").textContent = judgement(model);
-    this.#part("judgement").dataset.good = String((model?.evidence ?? 0) >= CLAIM);
+    this.#part("judgement").dataset.good = String(model?.verdict === BETTER);
     this.#part("calibration").textContent = calibrationWords(model);
     this.#drawReliability(bins);
     this.#drawSkill(history, steps);

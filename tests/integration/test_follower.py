@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from candles import MARKET, batch, candle
+from forecasts import prediction
 
 from chaintide.api import follower as following
 from chaintide.api.follower import Follower
@@ -201,6 +202,24 @@ async def test_a_topic_made_anew_is_another_log_and_ends_it(
     assert second != first
     with pytest.raises(FatalError, match="made anew"):
         await asyncio.wait_for(running, 60)
+
+
+async def test_a_prediction_expires_though_nothing_is_in_the_log(own_broker: EmbeddedBroker):
+    kafka = await own_broker.start()
+    await ensure_topics(kafka, PARTITIONS)
+    said = prediction(0)
+    channel = f"prob:{said.market}:{said.interval}"
+    for now_ms, count in ((said.expires_at - 1, 1), (said.expires_at, 0)):
+        async with following_to(kafka, now_ms) as (follower, _):
+            view = follower.view
+            view.catalogue.on_market(said.market)
+            view.forecasts.on_prediction(said)
+            async with asyncio.timeout(60):
+                while not view.forecasts.heard_ms:  # noqa: ASYNC110  a clock has no event
+                    await asyncio.sleep(0.01)
+            found = view.snapshot(channel, 10)
+            assert found is not None
+            assert len(found.data) == count
 
 
 async def test_another_cluster_is_another_log(own_broker: EmbeddedBroker, tmp_path: Path):

@@ -30,14 +30,15 @@ test("what has expired is not shown, and the nearest comes first", () => {
 });
 
 test("calibration is judged against what chance alone makes", () => {
-  assert.match(calibrationWords(model()), /3.0 points on average, no more than chance/);
-  assert.match(calibrationWords(model({ ece: 0.06 })), /, more than chance/);
+  assert.match(calibrationWords(model()), /3.0 points on average, which chance explains \(it alone makes 5.0 points\)/);
+  assert.match(calibrationWords(model({ ece: 0.06 })), /, which chance explains/);
+  assert.match(calibrationWords(model({ ece: 0.07 })), /, more than chance/);
   assert.equal(calibrationWords(model({ ece: null })), "");
 });
 
 test("no confidence is said as what it is", () => {
   assert.match(sureness(0), /^none/);
-  assert.deepEqual([0.1, 0.3, 0.9].map(sureness), ["low", "medium", "high"]);
+  assert.deepEqual([0.01, 0.1, 0.3, 0.9].map(sureness), ["very low", "low", "medium", "high"]);
 });
 
 test("the course of the skill fits its frame, with nothing in the middle", () => {

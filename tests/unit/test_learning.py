@@ -203,6 +203,8 @@ def test_calibration_of_true_probabilities_is_near_its_floor():
     found = [scores.of(row) for row in rows]
     assert {len(one.bins) for one in found} == {15}
     assert np.mean([one.ece - one.ece_floor for one in found]) == pytest.approx(0.0, abs=0.003)
+    # The page calls a model off from here on, and may be wrong once in twenty.
+    assert sum(one.ece > 1.35 * one.ece_floor for one in found) <= 4
 
 
 # ----------------------------------------------------------------------- drift
