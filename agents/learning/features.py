@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from chaintide.agents.learning.bars import Bars
+from chaintide.agents.learning.pool import Pool
 from chaintide.agents.learning.rules import FEATURES
-from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table, bounded
+from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded
 from chaintide.streams.intervals import DAY_MS, ORIGIN_MS
 
 SPANS: Final = (1, 3, 12, 48)
@@ -29,7 +30,7 @@ _FLOATS: Final = {
     "run": Column(),
     "last_return": Column(),
 }
-_INTS: Final = {"candles": Column(), "volumes": Column(), "quiet": Column()}
+_INTS: Final = {"candles": Column(), "volumes": Column(), "quiet": Column(), "pooled": Column()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,14 @@ class FeatureLogic:
     """The features of all markets of an interval.
 
     All of a market's features but the last are the same numbers alone and beside others; the
-    last is the mean of the newest returns of all others, in the order in which they came.
+    last is the mean of the newest returns of all others up to its candle, in the order in which
+    they came. ``last_return`` is what a market has in the pool, once it is ``pooled``.
     """
 
     def __init__(self, width_ms: int) -> None:
         self.width_ms = width_ms
         self.table = Table(_FLOATS, _INTS)
-        self.pool = np.zeros(2)  # the sum of every market's last return, and of how many
+        self.pool = Pool()
 
     def on_closed(self, bars: Bars, rows: Rows) -> Seen:
         """Take in candles that closed, each market once, and return what is known now."""
@@ -66,7 +68,7 @@ class FeatureLogic:
         for name, count in counts.items():
             self.table.ints[name][rows] = count
         self.table.floats["logs"][bars.rows, counts["candles"] % KEPT] = seen.log_price
-        self.pool[:] = pool
+        self.pool.take_over(pool)
         return seen
 
     def peek(self, bars: Bars, rows: Rows) -> Seen:
@@ -81,7 +83,7 @@ class FeatureLogic:
 
     def _moved(
         self, bars: Bars, rows: Rows
-    ) -> tuple[Seen, dict[str, Floats], dict[str, Ints], Floats]:
+    ) -> tuple[Seen, dict[str, Floats], dict[str, Ints], Pool]:
         floats, ints = self.table.floats, self.table.ints
         candles = ints["candles"][rows] + 1
         log_price = np.log(bars.price)
@@ -109,13 +111,20 @@ class FeatureLogic:
         columns.append(bounded(moved["run"] - sign, -6.0, 6.0) / 3.0)
         columns.append(2.0 * bars.bought - 1.0)
         columns += self._times(bars.open_time_ms)
-        pooled, pool = self._pooled(last, last - floats["last_return"][rows], candles == 1)
-        columns.append(pooled)
-        moved["last_return"] = last
+        enters, newest = self.pool.entering(bars.open_time_ms)
+        old, was_pooled = floats["last_return"][rows], ints["pooled"][rows]
+        moved["last_return"] = np.where(enters, last, old)
+        joins = np.stack((moved["last_return"] - old, enters & (was_pooled == 0)), axis=1)
+        pool, running = self.pool.after(newest, joins)
+        others = running[:-1]
+        if not enters.all():
+            others = np.where(enters[:, None], others, pool.at(bars.open_time_ms, newest))
+        columns.append(_pooled(others - np.stack((old, was_pooled), axis=1)))
         counts = {
             "candles": candles,
             "volumes": ints["volumes"][rows] + (bars.volume > 0),
             "quiet": np.where(bars.quiet, ints["quiet"][rows] + 1, 0),
+            "pooled": was_pooled | enters,
         }
         features = np.empty((len(bars), len(FEATURES)))
         for place, column in enumerate(columns):
@@ -149,17 +158,6 @@ class FeatureLogic:
         z = away / np.sqrt(np.maximum(variance, 1e-4))
         return np.where(traded & (count > 10), _clipped(z), 0.0)
 
-    def _pooled(self, own: Floats, change: Floats, is_new: Flags) -> tuple[Floats, Floats]:
-        """Return for each market the mean of all others' last returns, and the new pool.
-
-        Sums go one by one in order, so however candles are grouped they give the same bits.
-        """
-        sums = np.cumsum(np.concatenate((self.pool[:1], change)))
-        counts = np.cumsum(np.concatenate((self.pool[1:], is_new.astype(np.float64))))
-        others = counts[1:] - 1
-        pooled = np.where(others > 0, (sums[1:] - own) / np.maximum(others, 1), 0.0)
-        return _clipped(3.0 * pooled), np.array([sums[-1], counts[-1]])
-
     def _times(self, open_time_ms: Ints) -> list[Floats]:
         """Return where in the day and the week a candle opened, 0 where that is always the same."""
         opened, place = np.unique(open_time_ms, return_inverse=True)
@@ -178,6 +176,11 @@ def _backward(logs: Floats, rows: Ints, candles: Ints, log_price: Floats) -> lis
         before = flat.take(rows * KEPT + (candles - steps) % KEPT)
         changes.append(np.where(steps > 0, bounded(log_price - before, -5.0, 5.0), 0.0))
     return changes
+
+
+def _pooled(others: Floats) -> Floats:
+    sums, counts = others.T
+    return _clipped(3.0 * np.where(counts > 0, sums / np.maximum(counts, 1), 0.0))
 
 
 def _toward(old: Floats, new: Floats, speed: Floats | float) -> Floats:

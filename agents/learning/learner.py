@@ -150,7 +150,8 @@ class Learner:
 
     def loose(self) -> dict[str, Floats | Ints]:
         """Return every array that is not in a table, by name."""
-        arrays: dict[str, Floats | Ints] = {"pool": self.features.pool}
+        pool = self.features.pool
+        arrays: dict[str, Floats | Ints] = {"pool.sums": pool.sums, "pool.opened": pool.opened_ms}
         for horizon, logic in self.horizons.items():
             arrays |= {f"{horizon}.{name}": array for name, array in logic.pooled.loose().items()}
         return arrays

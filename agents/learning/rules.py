@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 FEATURES: Final = (
     "return_1",
     "return_3",

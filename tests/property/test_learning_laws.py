@@ -96,6 +96,43 @@ def test_own_features_are_the_same_alone_and_beside_others():
         assert single[0, :-1].tobytes() == beside[11, :-1].tobytes()
 
 
+@given(st.integers(1, 15), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_a_market_that_comes_late_knows_of_others_what_it_would_have_known_in_time(lag, seed):
+    hours = 40
+    candles = as_bars(paths(hours, 4, seed))
+    of_others = [candles.at(slice(hour * 4, hour * 4 + 3)) for hour in range(hours)]
+    of_late = [candles.at(slice(hour * 4 + 3, hour * 4 + 4)) for hour in range(hours)]
+    late, row = new_learner(4).features, np.array([3])
+    for hour, others in enumerate(of_others):
+        late.on_closed(others, np.arange(3))
+        if hour < lag:
+            continue
+        cut = hour - lag
+        features = late.on_closed(of_late[cut], row).features
+        if cut % 6 == 5:
+            in_time = new_learner(4).features
+            for earlier in of_others[: cut + 1]:
+                in_time.on_closed(earlier, np.arange(3))
+            for own in of_late[: cut + 1]:
+                expected = in_time.on_closed(own, row).features
+            assert features.tobytes() == expected.tobytes()
+            assert features[0, -1] != 0.0
+
+
+def test_a_market_that_comes_late_tells_others_nothing_and_one_that_is_too_late_is_told_nothing():
+    candles = as_bars(paths(80, 3))
+    alone, beside = new_learner(3).features, new_learner(3).features
+    for hour in range(80):
+        two = candles.at(slice(hour * 3, hour * 3 + 2))
+        expected = alone.on_closed(two, np.arange(2)).features
+        assert beside.on_closed(two, np.arange(2)).features.tobytes() == expected.tobytes()
+        if hour >= 32:
+            before = (hour - 32) * 3 + 2
+            seen = beside.on_closed(candles.at(slice(before, before + 1)), np.array([2]))
+            assert seen.features[0, -1] == 0.0
+
+
 @given(STEPS, st.lists(st.tuples(st.integers(0, 60), st.integers(-9, 9)), max_size=6), st.data())
 @settings(max_examples=80)
 def test_every_prediction_is_resolved_pending_or_void(steps, corrections, data):
