@@ -192,7 +192,8 @@ class ForecastsLogic:
         bars = bars_of(learner, [candle])
         row = int(bars.rows[0])
         if _has_reference(candle.interval):
-            kept = learner.references.is_kept(row, candle.close_time_ms)
+            quiet = bool(bars.quiet[0])
+            kept = learner.references.is_kept(row, candle.close_time_ms, quiet=quiet)
             if not (kept and bars.mid[0]):
                 return
         if learner.on_corrected(bars):

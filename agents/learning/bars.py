@@ -54,9 +54,10 @@ def repaired(bars: Bars) -> Bars:
 
     One number that is not finite would stay in every sum it enters.
     """
-    price = bars.price
-    high = np.maximum(np.where(np.isfinite(bars.high), bars.high, price), price)
-    low = np.minimum(np.where(np.isfinite(bars.low) & (bars.low > 0), bars.low, price), price)
+    price, has_range = bars.price, ~bars.quiet  # where nothing was traded the price stood still
+    high = np.where(has_range & np.isfinite(bars.high), bars.high, price)
+    low = np.where(has_range & np.isfinite(bars.low) & (bars.low > 0), bars.low, price)
+    high, low = np.maximum(high, price), np.minimum(low, price)
     volume = np.where(np.isfinite(bars.volume) & (bars.volume > 0), bars.volume, 0.0)
     bought = np.where(np.isfinite(bars.bought), bounded(bars.bought, 0.0, 1.0), 0.5)
     return Bars(

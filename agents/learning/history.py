@@ -105,7 +105,7 @@ def _with_mids(candles: list[Candle], interval: Interval) -> Iterator[Recorded]:
         if candle.interval == "1m" and candle.vwap is not None:
             references.on_minute(0, float(candle.vwap), candle.close_time_ms)
         if candle.interval == interval:
-            volume = float(candle.volume)
+            volume, quiet = float(candle.volume), candle.fill == "carry"
             yield Recorded(
                 market=candle.market,
                 open_time_ms=candle.open_time_ms,
@@ -114,8 +114,8 @@ def _with_mids(candles: list[Candle], interval: Interval) -> Iterator[Recorded]:
                 close=float(candle.close),
                 volume=volume,
                 bought=float(candle.taker_buy_volume) / volume if volume else float("nan"),
-                mid=references.mid(0, candle.close_time_ms),
-                quiet=candle.fill == "carry",
+                mid=references.mid(0, candle.close_time_ms, quiet=quiet),
+                quiet=quiet,
             )
 
 

@@ -32,7 +32,7 @@ def bars_of(learner: Learner, candles: Sequence[Candle]) -> Bars:
     """Return candles of the learner's interval as columns."""
     rows = learner.rows([candle.market for candle in candles])
     mids = [
-        learner.references.mid(int(row), candle.close_time_ms)
+        learner.references.mid(int(row), candle.close_time_ms, quiet=candle.fill == "carry")
         for row, candle in zip(rows, candles, strict=True)
     ]
     volumes = np.array([_number(candle.volume) for candle in candles])

@@ -32,23 +32,35 @@ class References:
             self.table.floats["price"][row, place] = vwap
             self.table.ints["close_ms"][row, place] = close_ms
 
-    def mid(self, row: int, close_ms: int) -> float | None:
+    def mid(self, row: int, close_ms: int, *, quiet: bool = False) -> float | None:
         """Return the price at ``close_ms``, or ``None`` where only the last trade's is known.
+
+        A ``quiet`` candle, one without a trade, keeps the price of the last minute with trades.
 
         >>> references = References(60 * MINUTE_MS)
         >>> references.table.grow(1)
         >>> references.on_minute(0, 5.0, 58 * MINUTE_MS)
         >>> references.mid(0, 60 * MINUTE_MS), references.mid(0, 120 * MINUTE_MS)
         (5.0, None)
+        >>> references.mid(0, 120 * MINUTE_MS, quiet=True)
+        5.0
         """
         if self.width_ms < LEAST_MINUTES * MINUTE_MS:
             return None
+        place, seen_ms = self._newest(row, close_ms)
+        is_known = seen_ms > (_LONG_AGO if quiet else close_ms - self.width_ms)
+        return float(self.table.floats["price"][row, place]) if is_known else None
+
+    def is_kept(self, row: int, close_ms: int, *, quiet: bool = False) -> bool:
+        """Return whether all is still there that ``mid`` needs to know."""
+        newest_ms = int(self.table.ints["close_ms"][row].max())
+        if quiet:  # of the minutes after that one, none may have taken the place of another
+            close_ms = self._newest(row, close_ms)[1]
+        return newest_ms - close_ms < KEPT * MINUTE_MS
+
+    def _newest(self, row: int, close_ms: int) -> tuple[int, int]:
+        """Return the place of the last minute until ``close_ms``, and when it closed."""
         seen_ms = self.table.ints["close_ms"][row]
         inside = np.where(seen_ms <= close_ms, seen_ms, _LONG_AGO)
         place = int(inside.argmax())
-        is_inside = close_ms - self.width_ms < int(inside[place])
-        return float(self.table.floats["price"][row, place]) if is_inside else None
-
-    def is_kept(self, row: int, close_ms: int) -> bool:
-        """Return whether all is still there that ``mid`` needs to know."""
-        return int(self.table.ints["close_ms"][row].max()) - close_ms < KEPT * MINUTE_MS
+        return place, int(inside[place])

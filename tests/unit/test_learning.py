@@ -11,11 +11,14 @@ from chaintide.agents.learning.contest import Contest
 from chaintide.agents.learning.drift import DriftLogic
 from chaintide.agents.learning.evidence import Evidence
 from chaintide.agents.learning.learner import Learner
+from chaintide.agents.learning.references import References
 from chaintide.agents.learning.rules import BASE, FEATURES, Rules, model_version
 from chaintide.agents.learning.scores import Graded, Scores, log_loss
 from chaintide.agents.learning.state import Recovery, Stamp
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.intervals import MINUTE_MS
+
+CLOSE_LOCATION = FEATURES.index("close_location")
 
 
 def counts(learner: Learner, horizon: int = 1):
@@ -163,6 +166,47 @@ def test_the_mean_of_the_last_minute_is_the_price_where_it_is_known():
     [tick] = learner.on_closed(intake.bars_of(learner, [hour_candle(1)]))
     [one] = intake.predictions(learner, tick)
     assert (one.price_ref, one.price_source) == (pytest.approx(100.0), "close")
+
+
+def test_a_candle_without_a_trade_has_not_moved():
+    learner = Learner("1h", (1,))
+    opened = START_MS + HOUR_MS - MINUTE_MS
+    minute = candle(0, open_time_ms=opened, close_time_ms=START_MS + HOUR_MS, vwap="100.05")
+    intake.on_minutes(learner, [minute])
+    learner.on_closed(intake.bars_of(learner, [hour_candle(0)]))
+    for number in (1, 2, 3):
+        silent = hour_candle(number, vwap=None, volume="0", taker_buy_volume="0", fill="carry")
+        bars_ = intake.bars_of(learner, [silent])
+        [tick] = learner.on_closed(bars_)
+        [one] = intake.predictions(learner, tick)
+        assert (one.price_ref, one.price_source) == (pytest.approx(100.05), "vwap")
+        assert [settled.flat.tolist() for settled in tick.settled] == [[True]]
+        [location] = learner.horizons[1].pending.table.floats["entries"][
+            0, tick.issued.candles % learner.horizons[1].pending.size, CLOSE_LOCATION
+        ]
+        assert location == 0.0
+
+
+def test_a_candle_without_a_trade_has_its_close_where_no_minute_is_known():
+    learner = Learner("1h", (1,))
+    learner.on_closed(intake.bars_of(learner, [hour_candle(0)]))
+    silent = hour_candle(1, vwap=None, volume="0", taker_buy_volume="0", fill="carry")
+    bars_ = intake.bars_of(learner, [silent])
+    assert (bars_.price.tolist(), bars_.mid.tolist()) == ([100.0], [False])
+
+
+def test_the_last_minute_of_a_silence_is_only_trusted_while_none_took_its_place():
+    references = References(HOUR_MS)
+    references.table.grow(1)
+    assert references.is_kept(0, HOUR_MS, quiet=True)
+    references.on_minute(0, 5.0, 10 * MINUTE_MS)
+    assert references.is_kept(0, 120 * MINUTE_MS, quiet=True)
+    references.on_minute(0, 6.0, 73 * MINUTE_MS)
+    assert references.is_kept(0, 60 * MINUTE_MS, quiet=True)
+    assert references.mid(0, 60 * MINUTE_MS, quiet=True) == 5.0
+    references.on_minute(0, 7.0, 74 * MINUTE_MS)
+    assert not references.is_kept(0, 60 * MINUTE_MS, quiet=True)
+    assert references.mid(0, 60 * MINUTE_MS, quiet=True) is None
 
 
 def test_a_version_changes_with_every_parameter():
