@@ -26,7 +26,7 @@ ALIASES = Topic("chaintide.aliases.v1", key="market", policy="compact")
 VIEWS = Topic("chaintide.views.v1", key="market", policy="compact")
 PROBABILITIES = Topic("chaintide.probabilities.v1", key="none")
 PROBABILITY_STATE = Topic(
-    "chaintide.probability-state.v1", key="interval and part", policy="compact"
+    "chaintide.probability-state.v1", key="generation, interval and part", policy="compact"
 )
 ANOMALIES = Topic("chaintide.anomalies.v1", key="market")
 ANOMALY_STATE = Topic(

@@ -12,17 +12,16 @@ import msgspec
 
 from chaintide.agents.changelog import Entry
 from chaintide.agents.forecasts.changelog import (
+    MARK,
+    ForecastChangelog,
     ForecastRecovery,
-    Mark,
+    Memory,
     Plan,
-    mark_entry,
-    next_number,
 )
 from chaintide.agents.forecasts.grades import model_score, steps_of
 from chaintide.agents.forecasts.refreshes import Refreshes, said_at
 from chaintide.agents.forecasts.selection import Selection, in_order
 from chaintide.agents.forecasts.silence import Silence
-from chaintide.agents.learning import state
 from chaintide.agents.learning.intake import bars_of, on_minutes, predictions
 from chaintide.agents.learning.learner import Learner, Tick
 from chaintide.agents.learning.references import LEAST_MINUTES
@@ -49,7 +48,8 @@ class ForecastsLogic:
     """Learns from the candles of one partition, each once, and predicts.
 
     Beyond 1,000 markets in one partition, further ones are not forecast and are counted as
-    ``unseen``. ``learned`` counts closed candles.
+    ``unseen``. ``learned`` counts closed candles. ``missed`` are the parts of the changelog that
+    its mark speaks of and that could not be read; they begin anew.
     """
 
     def __init__(self, plan: Plan, recovery: ForecastRecovery, least_generation: int = 1) -> None:
@@ -58,20 +58,27 @@ class ForecastsLogic:
         self.learned = 0
         self.unseen = 0
         self.learners: dict[Interval, Learner] = {}
-        self._selection = Selection(recovery.mark.seen)
-        self._steps = dict(recovery.mark.steps)
-        self._numbers: dict[Interval, int] = {}
+        self.missed: list[str] = []
+        memory = recovery.memory()
+        if memory is None:
+            memory = Memory()
+            self.missed.append(MARK)
+        self._selection = Selection(memory.seen)
+        self._steps = dict(memory.steps)
+        self._changelog = ForecastChangelog(self.generation, recovery.older(self.generation))
         self._rows: dict[Interval, int] = {}
         self._markets: set[Market] = set()
         self._closed: dict[Interval, list[Candle]] = {}
         self._refreshes = Refreshes()
-        self._silence = Silence(recovery.mark.silence)
+        self._silence = Silence(memory.silence)
         self._said: list[Prediction] = []
         self._dirty: dict[Interval, None] = {}
         self._graded: dict[tuple[Interval, int, int], None] = {}
         for interval in plan.intervals:
-            learner, number = recovery.learner(interval, plan.horizons)
-            self._add(learner, number)
+            learner, is_whole = recovery.learner(interval, plan.horizons)
+            if not is_whole:
+                self.missed.append(interval)
+            self._add(learner)
 
     def restart(self) -> None:
         """Take offsets from 0 again: the topic was made anew."""
@@ -125,22 +132,15 @@ class ForecastsLogic:
         return found
 
     def checkpoint(self, partition: int) -> Iterable[Entry]:
-        """Yield the changelog records that make everything applied so far durable."""
+        """Return the changelog records that make everything applied so far durable."""
         dirty, self._dirty = self._dirty, {}
-        for interval in dirty:
-            number = next_number(self._numbers[interval], self.generation)
-            self._numbers[interval] = number
-            stamp = state.Stamp(number=number, applied={str(partition): self.offset})
-            yield from state.entries(self.learners[interval], stamp)
-        mark = Mark(
-            generation=self.generation,
-            offset=self.offset,
-            numbers={each: number for each, number in self._numbers.items() if number >= 0},
-            seen=self._selection.seen,
-            steps=self._steps,
-            silence=self._silence.heard,
-        )
-        yield mark_entry(mark)
+        changed = {
+            interval: learner
+            for interval, learner in self.learners.items()
+            if interval in dirty or not self._changelog.is_written(interval)
+        }
+        memory = Memory(seen=self._selection.seen, steps=self._steps, silence=self._silence.heard)
+        return self._changelog.entries(changed, memory, (partition, self.offset))
 
     # ----------------------------------------------------------------- candles
 
@@ -243,9 +243,9 @@ class ForecastsLogic:
 
     # ----------------------------------------------------------------- markets
 
-    def _add(self, learner: Learner, number: int) -> None:
+    def _add(self, learner: Learner) -> None:
         interval = learner.interval
-        self.learners[interval], self._numbers[interval] = learner, number
+        self.learners[interval] = learner
         self._rows[interval] = len(learner.markets)
         for row, market in enumerate(learner.markets):
             self._markets.add(market)

@@ -9,7 +9,7 @@ from chaintide.streams.intervals import WIDTH_MS, Interval
 from chaintide.streams.records import Candle, CandleBatch, Market
 
 Verdict = Literal["closed", "corrected", "open", "known"]
-MAX_CORRECTED = 64
+MAX_AGE = 64  # candles: no learner keeps more of a market
 Version = tuple[int, int]
 
 
@@ -23,8 +23,8 @@ class Seen(msgspec.Struct):
 class Selection:
     """Sorts candles into new ones, corrections of old ones, open ones and repeats.
 
-    On a chain a candle is closed when it is final: until then its trades may be taken back. Of
-    each series it knows the last 64 corrections; older ones count again when they are repeated.
+    On a chain a candle is closed when it is final: until then its trades may be taken back. What
+    is told of a candle 64 candles before the newest is old news: nothing is amended by then.
     """
 
     def __init__(self, seen: Seen) -> None:
@@ -48,23 +48,39 @@ class Selection:
         if not is_settled(candle):
             return "open"
         key = (candle.market, candle.interval)
-        if candle.open_time_ms > self._last.get(key, candle.open_time_ms - 1):
+        last_ms = self._last.get(key, candle.open_time_ms - 1)
+        oldest_ms = last_ms - MAX_AGE * WIDTH_MS[candle.interval]
+        if candle.open_time_ms > last_ms:
             self._last[key] = candle.open_time_ms
+            self._forget(candle)
             self._is_news(candle)
             return "closed"
-        return "corrected" if self._is_news(candle) else "known"
+        is_news = candle.open_time_ms > oldest_ms and self._is_news(candle)
+        return "corrected" if is_news else "known"
 
     def _is_news(self, candle: Candle) -> bool:
         """Return whether ``candle`` is a correction that was not told yet; remember it."""
         if candle.revision <= 1:
             return False
-        told = self.seen.corrected.setdefault(f"{candle.market}|{candle.interval}", {})
+        told = self.seen.corrected.setdefault(_series(candle), {})
         if told.get(candle.open_time_ms, 1) >= candle.revision:
             return False
         told[candle.open_time_ms] = candle.revision
-        while len(told) > MAX_CORRECTED:
-            del told[min(told)]
         return True
+
+    def _forget(self, newest: Candle) -> None:
+        """Forget the corrections of what ``newest`` has made too old to be corrected."""
+        if (told := self.seen.corrected.get(_series(newest))) is None:
+            return
+        oldest_ms = newest.open_time_ms - MAX_AGE * WIDTH_MS[newest.interval]
+        for open_time_ms in [each for each in told if each <= oldest_ms]:
+            del told[open_time_ms]
+        if not told:
+            del self.seen.corrected[_series(newest)]
+
+
+def _series(candle: Candle) -> str:
+    return f"{candle.market}|{candle.interval}"
 
 
 def is_settled(candle: Candle) -> bool:

@@ -1,6 +1,7 @@
 """One partition of candles in a forecaster, and what is durable before candles are acked."""
 
 import asyncio
+import logging
 
 from aiokafka import AIOKafkaProducer
 
@@ -11,6 +12,8 @@ from chaintide.agents.partition import Input
 from chaintide.streams import codec
 from chaintide.streams.probabilities import score_key
 from chaintide.streams.topics import DEAD_LETTERS, PROBABILITIES, PROBABILITY_STATE, SCORES
+
+logger = logging.getLogger(__name__)
 
 MAX_WAITING = 500
 MAX_UNACKED = 5_000
@@ -48,6 +51,13 @@ class ForecastShard:
         """Write down that this generation owns the partition, before it writes anything else."""
         await self._out.send([(PROBABILITY_STATE, *owner(self.logic.generation))])
         await self._out.delivered()
+        if self.logic.missed:
+            logger.error(
+                "state is missing, parts of it begin anew partition=%d offset=%d parts=%s",
+                self._partition,
+                self.logic.offset,
+                ",".join(self.logic.missed),
+            )
         return self
 
     def apply(self, message: Input, event: Ackable) -> None:

@@ -1,19 +1,25 @@
 """Forecasts of a partition: the same however inputs are grouped, cut off and begun again."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 import pytest
 from candles import candle
 
-from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan, next_number
-from chaintide.agents.forecasts.partition import MAX_MARKETS, ForecastsLogic
+from chaintide.agents.forecasts.changelog import (
+    ForecastChangelog,
+    ForecastRecovery,
+    Memory,
+    Plan,
+)
+from chaintide.agents.forecasts.partition import MAX_MARKETS, MAX_STEPS, ForecastsLogic
+from chaintide.agents.forecasts.selection import MAX_AGE, Seen, Selection
 from chaintide.agents.learning.rules import Rules
 from chaintide.agents.partition import Input
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS, WIDTH_MS, Interval
-from chaintide.streams.probabilities import ModelScore, Prediction
+from chaintide.streams.probabilities import ModelScore, Prediction, Step
 from chaintide.streams.records import Candle, CandleBatch, Market
 
 PLAN = Plan(("1m", "5m", "15m"), (1, 5))
@@ -120,8 +126,10 @@ class Run:
             self.scores[score.market, score.interval, score.horizon] = score
         written = list(self.logic.checkpoint(0))
         for key, value in written[:entries]:
-            assert value is not None
-            self.changelog[key] = value
+            if value is None:
+                del self.changelog[key]
+            else:
+                self.changelog[key] = value
 
     def bits(self) -> dict[str, bytes]:
         return {
@@ -163,7 +171,7 @@ def test_fifty_kills_change_nothing(world: World, clean: Run):
         run.feed(world.inputs[begin:cut], group=chance.choice((1, 5, 100)))
         if chance.random() < 0.7:
             whole = chance.random() < 0.7
-            written = None if whole else chance.randrange(4)
+            written = None if whole else chance.randrange(10)
             run.save(written)
             saved = cut if whole else saved
         run.begin()  # what was in memory is gone
@@ -333,28 +341,113 @@ def test_more_markets_than_fit_are_counted():
     assert logic.unseen == 2
 
 
-def test_other_horizons_learn_anew_and_a_damaged_snapshot_leaves_the_one_before(
-    world: World, clean: Run
-):
+def test_other_horizons_learn_anew(clean: Run):
     other = Run(Plan(("1m",), (1, 2)))
     other.changelog = dict(clean.changelog)
     other.begin()
     assert other.logic.learners["1m"].markets == []
+    assert other.logic.missed == ["1m"]
+
+
+def test_a_damaged_snapshot_is_told_of_and_does_not_pass_for_the_one_before(world: World):
     run = Run()
     run.feed(world.inputs[:700])
     run.save()
-    before = [learner.counts() for learner in run.logic.learners.values()]
     run.feed(world.inputs[700:])
     run.save()
-    mark = msgspec.json.decode(run.changelog[b"|mark"])
-    for interval, number in mark["numbers"].items():
-        run.changelog[f"{interval}|{number % 2}|0".encode()] = b"x" * 100
+    counts = {each: learner.counts() for each, learner in run.logic.learners.items()}
+    generation, offset = run.logic.generation, run.logic.offset
+    mark = msgspec.json.decode(run.changelog[f"{generation}|mark".encode()])
+    run.changelog[f"{generation}|5m|{mark['numbers']['5m'] % 2}|0".encode()] = b"x" * 100
     run.begin()
-    assert [learner.counts() for learner in run.logic.learners.values()] == before
+    assert (run.logic.missed, run.logic.offset) == (["5m"], offset)
+    assert run.logic.learners["5m"].markets == []
+    for interval in ("1m", "15m"):
+        assert run.logic.learners[interval].counts() == counts[interval]
 
 
-@pytest.mark.parametrize(("number", "generation"), [(-1, 1), (0, 1), (1, 1), (7, 3), (2**21, 2)])
-def test_a_snapshot_never_replaces_the_last_one(number: int, generation: int):
-    numbers: Sequence[int] = [number, next_number(number, generation)]
-    assert numbers[1] > number
-    assert number < 0 or numbers[0] % 2 != numbers[1] % 2
+@pytest.mark.parametrize("damage", [b"", b"{", b"x" * 100])
+def test_damage_to_what_the_mark_remembers_is_told_of(world: World, damage: bytes):
+    run = Run()
+    run.feed(world.inputs[:100])
+    run.save()
+    offset = run.logic.offset
+    run.changelog[f"{run.logic.generation}|mark|0|0".encode()] = damage
+    run.begin()
+    assert (run.logic.missed, run.logic.offset) == (["mark"], offset)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_what_a_stale_owner_writes_late_does_not_replace_what_its_successor_wrote(
+    world: World, clean: Run, times: int
+):
+    stale = Run()
+    stale.feed(world.inputs[:100])
+    stale.save()
+    owner = Run()
+    owner.changelog = stale.changelog  # of one topic
+    owner.begin()
+    owner.feed(world.inputs[100:300])
+    owner.save()
+    for time in range(times):
+        stale.feed(world.inputs[100 + 20 * time :][:20])
+        stale.save()
+    owner.begin()  # the successor dies, too
+    assert (owner.logic.missed, owner.logic.offset) == ([], 299)
+    owner.feed(world.inputs[300:])
+    assert owner.bits() == clean.bits()
+    owner.save()
+    assert {key.partition(b"|")[0] for key in owner.changelog} == {b"3"}  # the rest is deleted
+
+
+def test_an_owner_that_is_killed_before_its_first_mark_leaves_the_mark_before(world: World):
+    run = Run()
+    run.feed(world.inputs[:300])
+    run.save()
+    bits, size = run.bits(), len(run.changelog)
+    for written in range(size):  # the mark is the record after these
+        run.begin()
+        run.feed(world.inputs[300:310])
+        run.save(written)
+        run.begin()
+        assert (run.logic.missed, run.logic.offset) == ([], 299)
+        assert run.bits() == bits
+
+
+def test_no_record_of_a_thousand_markets_outgrows_kafka():
+    intervals: list[Interval] = ["1s", "10s", "1m", "5m", "15m", "1h", "1d"]
+    markets = [Market(f"kraken:MARKET{n}-USD") for n in range(MAX_MARKETS)]
+    minutes = [1_761_990_360_000 + n * MINUTE_MS for n in range(MAX_AGE)]
+    series = [f"{market}|{interval}" for market in markets for interval in intervals]
+    steps = [Step(1_761_990_360_000, "challenger")] * MAX_STEPS
+    memory = Memory(
+        seen=Seen(
+            versions=dict.fromkeys(markets, (1_761_990_300, 10**9)),
+            corrected=dict.fromkeys(series, dict.fromkeys(minutes, 2)),
+        ),
+        steps={f"{one}|{horizon}": steps for one in series for horizon in (1, 5, 15)},
+    )
+    changelog, recovery = ForecastChangelog(7, []), ForecastRecovery()
+    written = list(changelog.entries({}, memory, (0, 41)))
+    assert sum(len(value or b"") for _, value in written) > 8 << 20
+    assert max(len(value or b"") for _, value in written) <= 256 * 1024
+    for key, value in written:
+        recovery.on_entry(key, value)
+    assert recovery.mark.offset == 41
+    assert recovery.memory() == memory
+
+
+def test_corrections_are_forgotten_once_they_are_too_old_to_amend_anything():
+    selection = Selection(Seen())
+    for minute in range(10 * MAX_AGE):
+        form = made(MARKETS[0], "1m", minute, "5")
+        assert selection.verdict(form) == "closed"
+        if minute < 5 * MAX_AGE:
+            corrected = msgspec.structs.replace(form, status="corrected", revision=2)
+            assert [selection.verdict(corrected) for _ in range(2)] == ["corrected", "known"]
+        assert sum(map(len, selection.seen.corrected.values())) <= MAX_AGE
+    assert selection.seen.corrected == {}
+    newest = 10 * MAX_AGE - 1
+    changes = {"status": "corrected", "revision": 3}
+    for minute, verdict in ((newest - MAX_AGE, "known"), (newest - MAX_AGE + 1, "corrected")):
+        assert selection.verdict(made(MARKETS[0], "1m", minute, "5", **changes)) == verdict
