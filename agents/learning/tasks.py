@@ -28,6 +28,66 @@ class Model(Protocol):
         ...
 
 
+class Detector(Protocol):
+    """A model without labels, such as river's ``HalfSpaceTrees`` or a pipeline that ends in it."""
+
+    def score_one(self, x: Features) -> float:
+        """Return how odd an example is."""
+        ...
+
+    def learn_one(self, x: Features) -> None:
+        """Learn an example."""
+        ...
+
+
+class Scorer(Protocol):
+    """A model of one number, such as river's ``GaussianScorer``."""
+
+    def score_one(self, x: None, y: float) -> float:
+        """Return how odd ``y`` is."""
+        ...
+
+    def learn_one(self, x: None, y: float) -> None:
+        """Learn ``y``."""
+        ...
+
+
+class Unlabelled:
+    """A detector as a model of a task; labels only tell how good its scores were.
+
+    Give a detector that draws lots a seed: it is made anew when its task is restored.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def score_one(self, x: Features) -> float:
+        """Return how odd an example is."""
+        return float(self._detector.score_one(x))
+
+    def learn_one(self, x: Features, y: float | None) -> None:  # noqa: ARG002  as models do
+        """Learn an example."""
+        self._detector.learn_one(x)
+
+
+class OneFeature:
+    """A scorer of one feature as a model of a task; examples without it score 0, teach nothing."""
+
+    def __init__(self, scorer: Scorer, feature: str) -> None:
+        self._scorer = scorer
+        self._feature = feature
+
+    def score_one(self, x: Features) -> float:
+        """Return how odd the feature is."""
+        value = x.get(self._feature)
+        return 0.0 if value is None else float(self._scorer.score_one(None, value))
+
+    def learn_one(self, x: Features, y: float | None) -> None:  # noqa: ARG002  as models do
+        """Learn the feature."""
+        if (value := x.get(self._feature)) is not None:
+            self._scorer.learn_one(None, value)
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How much a task remembers: examples learned, and examples that wait for labels."""
 
@@ -101,7 +161,8 @@ class Task:
             self.refused += 1
             return False
         for name, score in waiting.scores.items():
-            sums = self._losses[name]
+            if (sums := self._losses.get(name)) is None:
+                continue  # a challenger that was removed since
             sums[0] += 1.0
             sums[1] += (score - label) ** 2
         self.learn(waiting.features, label)

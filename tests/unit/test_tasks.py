@@ -6,9 +6,9 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from river import linear_model, preprocessing
+from river import anomaly, linear_model, preprocessing
 
-from chaintide.agents.learning.tasks import Bounds, Task, sanitised
+from chaintide.agents.learning.tasks import Bounds, OneFeature, Task, Unlabelled, sanitised
 
 
 class Logistic:
@@ -110,3 +110,49 @@ def test_features_are_finite_bounded_and_in_order(features):
     assert all(math.isfinite(value) for value in clean.values())
     assert list(clean) == sorted(clean)
     assert len(clean) <= 64
+
+
+DETECTORS = {
+    "trees": lambda: Unlabelled(
+        preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(n_trees=5, window_size=50, seed=1)
+    ),
+    "bare trees": lambda: Unlabelled(anomaly.HalfSpaceTrees(n_trees=5, window_size=50, seed=1)),
+    "gaussian": lambda: OneFeature(anomaly.GaussianScorer(grace_period=20), "x"),
+}
+
+
+@pytest.mark.parametrize("champion", DETECTORS)
+def test_detectors_of_river_find_what_is_odd_without_labels_and_go_on_after_a_restart(champion):
+    task, read = (Task(DETECTORS, Bounds()) for _ in range(2))
+    task.promote(champion)
+    rng = random.Random(1)
+    for _ in range(300):
+        task.learn({"x": rng.gauss(0.5, 0.05), "other": rng.random()})
+    usual, odd = {"x": 0.5, "other": 0.5}, {"x": 0.95, "other": 0.5}
+    assert task.score(odd) > task.score(usual)
+    read.restore(task.state())
+    assert read.score(odd) == task.score(odd)
+    task.ask("labelled", odd)
+    assert task.answer("labelled", 1.0)
+    assert set(task.losses()) == set(DETECTORS)
+    assert None not in task.losses().values()
+
+
+def test_a_scorer_of_one_feature_does_without_it():
+    task = Task({"gaussian": DETECTORS["gaussian"]}, Bounds())
+    for number in range(40):
+        task.learn({"x": float(number % 5)})
+        task.learn({"other": 1e6})
+    assert task.score({"other": 1e6}) == 0.0
+    assert task.score({"x": 100.0}) > 0.99
+
+
+def test_a_challenger_that_was_removed_is_not_missed():
+    task = new_task()
+    task.ask("known", {"x": 1.0})
+    task.promote("logistic")
+    read = Task({"constant": Constant}, Bounds())
+    read.restore(task.state())
+    assert read.champion == "constant"
+    assert read.answer("known", 1.0)
+    assert read.losses() == {"constant": 0.25}
