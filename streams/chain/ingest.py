@@ -67,7 +67,6 @@ class ChainFeed:
         """
         try:
             follower = await self.take_over(takeover)
-            await self._until_done(self._find_children)
             await self._until_done(self._fill_holes)
             while True:
                 await self._check_owner()
@@ -90,7 +89,7 @@ class ChainFeed:
         await self._pipe.close()
 
     async def take_over(self, takeover: Takeover) -> Follower:
-        """Make the chain ours; return its follower."""
+        """Make the chain ours, and watch again what factories made; return its follower."""
         await self._read_log()
         while (plan := takeover.advance(self.log)) is not None:
             await self.ledger.write(plan)
@@ -105,6 +104,7 @@ class ChainFeed:
         )
         self.status.connects += 1
         self.follower = takeover.follower(self.log)
+        await self._until_done(self._find_children)
         return self.follower
 
     # ----------------------------------------------------------------- history
@@ -157,7 +157,8 @@ class ChainFeed:
         return self.log.is_released
 
     async def _fill(self, address: str, hole: Range, on_blocks: Callable[[int], None]) -> None:
-        async for at, past in self._past.read(hole, [address]):
+        made = self.publishing.watch.made_by(address, hole.last)
+        async for at, past in self._past.read(hole, [address, *made]):
             reading = self.publishing.read(ApplyRange(past.headers, past.logs, past.end))
             synced = Synced(
                 chain=self.publishing.chain,

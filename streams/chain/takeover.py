@@ -76,8 +76,13 @@ class Takeover:
         return final + 1 if final >= 0 else self._rules.start
 
     def follower(self, log: BlockLog) -> Follower:
-        """Return the follower that goes on where ``log`` ends."""
+        """Return the follower that goes on where ``log`` ends.
+
+        It watches what factories made above the last final block; the chain itself has the rest.
+        """
         for seen in log.window:
+            if seen.number <= log.window.final:
+                continue  # perhaps the end of a range: nobody knows where in it they were made
             for address, kind in seen.children.items():
                 self._publishing.watch.add(address, kind, seen.number)
         return Follower(self._rules, log.window)

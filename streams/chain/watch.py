@@ -37,10 +37,11 @@ class Kind:
 
 
 class Named(NamedTuple):
-    """A watched contract: its kind, and the first block whose logs are wanted."""
+    """A watched contract: its kind, the first block whose logs are wanted, and what made it."""
 
     kind: str
     start: int = 0
+    maker: str = ""
 
 
 @dataclass(slots=True)
@@ -87,6 +88,15 @@ class Watch:
         kind = self.kind_of(address)
         return kind is not None and bool(kind.factories)
 
+    def made_by(self, address: str, to_number: int) -> list[str]:
+        """Return what ``address`` made up to block ``to_number``, and what that made, and so on."""
+        found, makers = list[str](), {address}
+        for child, (_, number, maker) in self.children.items():  # makers come before what they make
+            if maker in makers and number <= to_number:
+                found.append(child)
+                makers.add(child)
+        return found
+
     def form_of(self, address: str) -> MarketForm | None:
         """Return how the contract at ``address`` trades, if it does and is watched."""
         kind = self.kind_of(address)
@@ -101,9 +111,8 @@ class Watch:
         if not self._has_factories:
             return found
         while fresh := self._children_in(number, logs):
-            for address, kind in fresh.items():
-                self.add(address, kind, number)
-            found |= fresh
+            self.children |= fresh
+            found |= {address: child.kind for address, child in fresh.items()}
         return found
 
     def add(self, address: str, kind: str, number: int) -> None:
@@ -112,7 +121,7 @@ class Watch:
 
     def forget(self, to_number: int) -> None:
         """Watch no longer what was made above block ``to_number``."""
-        gone = [a for a, (_, number) in self.children.items() if number > to_number]
+        gone = [a for a, child in self.children.items() if child.start > to_number]
         for address in gone:
             del self.children[address]
 
@@ -129,25 +138,27 @@ class Watch:
         named = self.named.get(address) or self.children.get(address)
         return None if named is None or number < named.start else self.kinds[named.kind]
 
-    def _children_in(self, number: int, logs: Sequence[RawLog]) -> dict[str, str]:
-        fresh: dict[str, str] = {}
+    def _children_in(self, number: int, logs: Sequence[RawLog]) -> dict[str, Named]:
+        fresh: dict[str, Named] = {}
         for log in logs:
-            kind = self._wanted(log.address.lower(), number)
+            maker = log.address.lower()
+            kind = self._wanted(maker, number)
             if kind is None or not kind.factories:
                 continue
             outcome = kind.events.decode(log.topics, log.data)
             for factory in kind.factories:
                 if isinstance(outcome, Decoded) and outcome.event == factory.event:
-                    self._find(fresh, str(outcome.args.get(factory.argument, "")), factory.kind)
+                    address = str(outcome.args.get(factory.argument, ""))
+                    self._find(fresh, address, Named(factory.kind, number, maker))
         return fresh
 
-    def _find(self, fresh: dict[str, str], address: str, kind: str) -> None:
+    def _find(self, fresh: dict[str, Named], address: str, child: Named) -> None:
         if len(address) != 42 or self.kind_of(address) is not None:
             return
         if len(self.children) + len(fresh) >= MAX_CONTRACTS:
             self.dropped += 1
         else:
-            fresh[address] = kind
+            fresh[address] = child
 
     def _record(self, header: Header, log: RawLog, address: str, kind: Kind) -> ChainLog:
         outcome = kind.events.decode(log.topics, log.data)

@@ -213,4 +213,4 @@ def test_a_range_is_written_like_its_blocks_and_pending_at_its_end():
     assert {batch.block for batch in batches} == {chain.head.number}
     assert sum(map(len, batches)) == sum(len(block.trades) for block in chain.blocks)
     assert isinstance(done.record, BlockEnd)
-    assert done.record.children == {a: kind for a, (kind, _) in whole.watch.children.items()}
+    assert done.record.children == {a: child.kind for a, child in whole.watch.children.items()}

@@ -9,6 +9,7 @@ from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.publishing import Plan, Publishing
 from chaintide.streams.chain.records import BlockEnd, Owner
 from chaintide.streams.chain.takeover import Takeover
+from chaintide.streams.chain.watch import Named
 from chaintide.streams.errors import FatalError
 from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import Final, Undo
@@ -157,4 +158,4 @@ def test_a_repair_never_goes_below_what_is_final():
 def test_contracts_made_in_the_window_are_watched_again():
     log = log_of(owner(1), end(1), end(2, children={"0x" + "77" * 20: "token"}))
     _, publishing, _ = take_over(log)
-    assert publishing.watch.children == {"0x" + "77" * 20: ("token", 2)}
+    assert publishing.watch.children == {"0x" + "77" * 20: Named("token", 2)}
