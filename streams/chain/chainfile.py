@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from chaintide.streams.chain.window import MAX_BLOCKS
 from chaintide.streams.errors import ConfigError
 
 _VARIABLE: Final = "CHAINTIDE_CHAINS"
@@ -52,7 +53,7 @@ class ChainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     http: Annotated[list[str], msgspec.Meta(min_length=1)]
     ws: str = ""
     start_block: _Block = 0
-    finality_depth: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    finality_depth: Annotated[int, msgspec.Meta(ge=1, lt=MAX_BLOCKS)] | None = None
     poll_ms: Annotated[int, msgspec.Meta(ge=50)] = 1_000
     has_bloom: bool = True
     has_receipts: bool = True

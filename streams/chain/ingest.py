@@ -19,6 +19,7 @@ from chaintide.streams.chain.rpc import RpcError
 from chaintide.streams.chain.steps import Apply, ApplyRange, Halt, Reject, Step
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.tokens import Learning, Tokens
+from chaintide.streams.chain.wakeup import woken
 from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import BadRecordError, HaltedError, ReplacedError, RetryableError
 from chaintide.streams.feeds.status import FeedStatus
@@ -80,7 +81,7 @@ class ChainFeed:
                     raise HaltedError(follower.halted)
                 # Some nodes tell of a head a moment before they have it.
                 is_early = is_woken and follower.window.last is last
-                await _first_of(self.wake, min(SOON_S, self.poll_s) if is_early else self.poll_s)
+                await woken(self.wake, min(SOON_S, self.poll_s) if is_early else self.poll_s)
         finally:
             await self.close()
 
@@ -224,6 +225,10 @@ class ChainFeed:
         self, follower: Follower, final: Header, on_blocks: Callable[[int], None]
     ) -> None:
         last, first = follower.window.last, self._following()
+        if last is not None and follower.window.final < last.number < final.number:
+            ours = await self.node.header_at(last.number)
+            if ours is not None and ours.hash == last.hash:
+                await self._do(follower.on_finalized(ours))
         is_final = last is None or last.number == follower.window.final
         if not is_final or final.number - first < LEAST_RANGE:
             return
@@ -291,11 +296,3 @@ class ChainFeed:
     def _note(self, error: Exception) -> None:
         self.status.state, self.status.last_error = "connecting", str(error)[:200]
         logger.warning("chain=%s waits: %s", self.publishing.chain, error)
-
-
-async def _first_of(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return

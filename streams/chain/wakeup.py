@@ -39,3 +39,12 @@ async def _listen(socket: ClientConnection, wake: asyncio.Event, backoff: Backof
         if isinstance(message, str) and _NOTICE in message:
             backoff.reset()
             wake.set()
+
+
+async def woken(event: asyncio.Event, timeout_s: float) -> None:
+    """Return once ``event`` is set, at the latest after ``timeout_s``."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return

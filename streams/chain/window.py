@@ -7,7 +7,7 @@ import msgspec
 
 from chaintide.streams.errors import FatalError
 
-MAX_BLOCKS: Final = 10_000
+MAX_BLOCKS: Final = 20_000  # more than the depth at which any chain is final
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class Window:
     """Finished blocks, each the parent of the next; the first is final if ``final`` says so.
 
-    ``final`` is the number of the last final block, -1 while there is none. At 10,000 blocks the
+    ``final`` is the number of the last final block, -1 while there is none. At 20,000 blocks the
     window is full: nothing is added until the chain makes some of them final.
     """
 

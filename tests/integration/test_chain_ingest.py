@@ -10,7 +10,7 @@ import pytest
 from chains import AMM, FACTORY, IDS, RULES, FakeChain, new_pools, new_watch
 from rpc_mock import FAULTS, USDC, MockNode, to_json
 
-from chaintide.streams.chain import ingest
+from chaintide.streams.chain import ingest, window
 from chaintide.streams.chain.endpoints import LACKING_MS
 from chaintide.streams.chain.follower import ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
@@ -453,6 +453,20 @@ async def test_a_restart_after_an_hour_leaves_no_gap_and_no_duplicate():
             logs = [out.record for out in ledger.written if isinstance(out.record, ChainLog)]
             made = {log.args["token"] for log in logs if log.event == "TokenCreated"}
             assert made == set(feed.publishing.watch.children)
+
+
+async def test_more_missed_blocks_than_the_window_holds_are_caught_up_in_ranges(monkeypatch):
+    monkeypatch.setattr(window, "MAX_BLOCKS", 50)
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node:
+        async with following([node], ledger):
+            await ledger.until(is_at_head(chain, ledger))
+        chain.grow(200)
+        before = node.calls["eth_getBlockReceipts"]
+        async with following([node], ledger.reader(), writer="two"):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert node.calls["eth_getBlockReceipts"] - before < 40, "the rest came in ranges"
 
 
 async def test_errors_of_calls_are_told_apart():

@@ -7,7 +7,7 @@ import pytest
 from chains import RULES, FakeChain
 
 from chaintide.streams.chain import window as windows
-from chaintide.streams.chain.follower import MAX_REJECTS, ChainRules, Follower
+from chaintide.streams.chain.follower import DEPTHS, MAX_REJECTS, ChainRules, Follower
 from chaintide.streams.chain.steps import (
     Apply,
     ApplyRange,
@@ -264,6 +264,10 @@ def test_a_full_window_waits_until_something_is_final(chain, monkeypatch):
     assert numbers(sync(one, chain)) == [0, 1, 2, 3]
     one.on_finalized(chain.blocks[2].header)
     assert numbers(sync(one, chain)) == [4, 5]
+
+
+def test_the_window_holds_more_than_the_depth_at_which_any_chain_is_final():
+    assert max(DEPTHS.values()) < windows.MAX_BLOCKS
 
 
 def test_a_window_refuses_what_does_not_follow_and_to_undo_what_is_final():
