@@ -56,7 +56,7 @@ class ChainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     finality_depth: Annotated[int, msgspec.Meta(ge=1, lt=MAX_BLOCKS)] | None = None
     poll_ms: Annotated[int, msgspec.Meta(ge=50)] = 1_000
     has_bloom: bool = True
-    has_receipts: bool = True
+    has_receipts: bool | None = None
     quotes: list[_Address] = []
     contracts: list[ContractConfig] = []
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from chaintide.streams import codec
 from chaintide.streams.chain.chainfile import ChainConfig
-from chaintide.streams.chain.follower import ChainRules
+from chaintide.streams.chain.follower import OTHER_RECEIPTS, ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.kinds import watch_of
 from chaintide.streams.chain.ledger import ledger
@@ -64,7 +64,7 @@ class Following:
     @property
     def rules(self) -> ChainRules:
         """What is particular about the chain."""
-        config = self.config
+        config, told = self.config, self.config.has_receipts
         starts = [
             config.start_block if each.start_block is None else each.start_block
             for each in config.contracts
@@ -74,7 +74,7 @@ class Following:
             chain_id=config.id,
             start=min(starts, default=config.start_block),
             has_bloom=config.has_bloom,
-            has_receipts=config.has_receipts,
+            has_receipts=config.id not in OTHER_RECEIPTS if told is None else told,
             finality_depth=config.finality_depth,
         )
 

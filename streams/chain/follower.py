@@ -23,6 +23,7 @@ from chaintide.streams.chain.window import Seen, Window
 
 DEPTHS = {1: 96, 10: 1_800, 56: 30, 100: 64, 137: 300, 8453: 1_800, 31337: 64, 42161: 14_400}
 DEFAULT_DEPTH = 256
+OTHER_RECEIPTS = {10, 137, 8453}  # chains whose receipts do not hash as Ethereum's do
 MAX_REJECTS = 5
 
 
@@ -141,6 +142,12 @@ class Follower:
     def _is_reorg(self, header: Header) -> bool:
         last = self.window.last
         return last is not None and header.parent_hash != last.hash
+
+    def has_reached(self, head: Header) -> bool:
+        """Return whether ``head`` is in the window, or before anything that is."""
+        first = self.window.first
+        oldest = self.rules.start if first is None else first.number
+        return head.number < oldest or self.window.number_of(head.hash) is not None
 
     # ----------------------------------------------------------------- answers
 

@@ -30,6 +30,7 @@ AGAIN_S: Final = 1.0
 SOON_S: Final = 0.02
 OWNER_MS: Final = 1_000  # so long a walk may go on before it looks whose the chain is
 MAX_REPORTED: Final = 1_000  # markets that a report names
+_HINTS: Final = {"receipts differ": "; if those of every node do, set has_receipts = false"}
 _FAULTS: Final = (RetryableError, BadRecordError, RpcError)
 
 
@@ -51,6 +52,7 @@ class ChainFeed:
     _past: Past = field(init=False)
     _pipe: Pipe = field(init=False)
     _checked_ms: int = field(default=0, init=False)
+    _rejected: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         self._learning = Learning(
@@ -253,11 +255,14 @@ class ChainFeed:
         final = await self.node.finalized()
         if final is not None:
             await self._catch_up(follower, final, lambda _: None)
-        await self._walk_to(follower, await self.node.head())
+        head = await self.node.head()
+        await self._walk_to(follower, head)
         steps = follower.on_no_finalized() if final is None else follower.on_finalized(final)
         await self._do(steps)
         await self._pipe.drained()
-        self.status.state, self.status.last_error = "live", ""
+        is_there = follower.has_reached(head)
+        self.status.state = "live" if is_there else "connecting"
+        self.status.last_error = "" if is_there else self._rejected
 
     async def _walk_to(self, follower: Follower, head: Header) -> None:
         self.status.last_message_ms = self.now_ms()
@@ -274,6 +279,7 @@ class ChainFeed:
                 case Reject(reason, detail):
                     self.rejects[reason] = self.rejects.get(reason, 0) + 1
                     self.status.bad_messages += 1
+                    self._rejected = f"{reason} {detail}{_HINTS.get(reason, '')}"
                     logger.warning(
                         "chain=%s rejected: %s %s", self.publishing.chain, reason, detail
                     )

@@ -12,7 +12,7 @@ from rpc_mock import FAULTS, USDC, MockNode, to_json
 
 from chaintide.streams.chain import ingest, window
 from chaintide.streams.chain.endpoints import LACKING_MS
-from chaintide.streams.chain.follower import ChainRules
+from chaintide.streams.chain.follower import MAX_REJECTS, ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.past import FIRST_SIZE, Past
@@ -467,6 +467,19 @@ async def test_more_missed_blocks_than_the_window_holds_are_caught_up_in_ranges(
             await ledger.until(is_at_head(chain, ledger))
             check(chain, ledger)
             assert node.calls["eth_getBlockReceipts"] - before < 40, "the rest came in ranges"
+
+
+async def test_a_chain_whose_receipts_hash_otherwise_says_so_and_is_not_live():
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node:
+        node.faults["cut tail"] = 10**9
+        async with following([node], ledger) as (feed, _):
+            async with asyncio.timeout(60):
+                while feed.rejects.get("receipts differ", 0) < 2 * MAX_REJECTS:
+                    assert feed.status.state != "live"
+                    await asyncio.sleep(0.01)
+            assert feed.status.last_error.startswith("receipts differ number=")
+            assert feed.status.last_error.endswith("set has_receipts = false")
 
 
 async def test_errors_of_calls_are_told_apart():

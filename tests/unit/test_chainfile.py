@@ -1,12 +1,15 @@
 """A file names chains and contracts; what is wrong in it is refused by chain and field."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from chaintide.streams.chain.chainfile import chains_of, chosen, read_chains
+from chaintide.streams.chain.chains import Following, Surroundings
 from chaintide.streams.chain.kinds import known_kinds, watch_of
 from chaintide.streams.errors import ConfigError
+from chaintide.streams.kafka import KafkaConfig
 
 AMM, FACTORY = "0x" + "A1" * 20, "0x" + "fa" * 20
 WHOLE = f"""
@@ -164,3 +167,26 @@ def test_what_factories_make_is_of_a_known_kind():
     made = {factory.kind for kind in kinds.values() for factory in kind.factories}
     assert made == {"erc20", "dao", "uniswap-v2-pair", "uniswap-v3-pool"}
     assert made <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("number", "told", "wanted"),
+    [
+        (1, {}, True),
+        (8453, {}, False),
+        (1, {"has_receipts": False}, False),
+        (8453, {"has_receipts": True}, True),
+    ],
+)
+def test_whether_receipts_are_checked_goes_by_the_chain_if_nobody_says(number, told, wanted):
+    [config] = chains_of(json.dumps({"chains": [chain(id=number, **told)]}), is_json=True)
+    around = Surroundings(
+        kafka=KafkaConfig(bootstrap=""), partitions=1, home=Path(), now_ms=lambda: 0
+    )
+    assert Following(config, around).rules.has_receipts is wanted
+
+
+def test_a_depth_that_the_window_cannot_hold_is_refused():
+    told = json.dumps({"chains": [chain(finality_depth=20_000)]})
+    with pytest.raises(ConfigError, match="finality_depth"):
+        chains_of(told, is_json=True)
