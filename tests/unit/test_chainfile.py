@@ -8,6 +8,7 @@ import pytest
 from chaintide.streams.chain.chainfile import chains_of, chosen, read_chains
 from chaintide.streams.chain.chains import Following, Surroundings
 from chaintide.streams.chain.kinds import known_kinds, watch_of
+from chaintide.streams.chain.watch import Named
 from chaintide.streams.errors import ConfigError
 from chaintide.streams.kafka import KafkaConfig
 
@@ -56,8 +57,8 @@ def test_a_file_in_toml_names_chains_and_contracts(tmp_path):
     assert (ethereum.key, ethereum.ws, local.contracts) == ("1", "wss://one.example", [])
     watch = watch_of(ethereum, tmp_path)
     assert watch.chain == "1"
-    assert watch.named[AMM.lower()] == ("uniswap-v3-pool", 9)
-    assert watch.named[FACTORY] == ("dao-factory", 7), "from where the chain starts"
+    assert watch.named[AMM.lower()] == Named("uniswap-v3-pool", 9)
+    assert watch.named[FACTORY] == Named("dao-factory", 7), "from where the chain starts"
 
 
 def test_json_says_the_same(tmp_path):
