@@ -55,9 +55,8 @@ class ChainFeed:
     _rejected: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        self._learning = Learning(
-            Tokens(self.node, self.publishing.pools), self.publishing, self._note
-        )
+        tokens = Tokens(self.node, self.publishing.pools)
+        self._learning = Learning(tokens, self.publishing, self._note)
         self._past = Past(self.node, self.publishing.watch)
         self._pipe = Pipe(self.ledger)
 
@@ -197,7 +196,6 @@ class ChainFeed:
     # -------------------------------------------------------------------- past
 
     async def _until_done(self, work: Callable[[Follower], Awaitable[None]]) -> None:
-        """Do ``work`` again and again until no node stands in its way."""
         while True:
             await self._check_owner()
             try:
@@ -207,7 +205,6 @@ class ChainFeed:
             await asyncio.sleep(AGAIN_S)
 
     async def _find_children(self, follower: Follower) -> None:
-        """Watch again what factories made up to the last final block; the log has the rest."""
         watch = self.publishing.watch
         if follower.window.final < 0 or not watch.factories:
             return
@@ -216,7 +213,6 @@ class ChainFeed:
             pass
 
     async def _fill_holes(self, follower: Follower) -> None:
-        """Write the past of contracts that were not watched before; it is final."""
         for address, named in self.publishing.watch.named.items():
             whole = Range(named.start, follower.window.final)
             for hole in self.log.coverage.unwritten(address, whole):
