@@ -18,6 +18,7 @@ LEAST_SIGMA: Final = 1e-7
 _QUICK, _SIGMA, _SLOW, _RSI, _VOLUME = 1 / 5, 1 / 17, 1 / 60, 1 / 14, 1 / 30
 _WEEK_MS: Final = 7 * DAY_MS
 _SUNDAY_MS: Final = ORIGIN_MS["1w"] + 6 * DAY_MS
+_LONG_AGO: Final = -(2**62)
 _FLOATS: Final = {
     "logs": Column(shape=(KEPT,)),
     "quick": Column(),
@@ -30,7 +31,13 @@ _FLOATS: Final = {
     "run": Column(),
     "last_return": Column(),
 }
-_INTS: Final = {"candles": Column(), "volumes": Column(), "quiet": Column(), "pooled": Column()}
+_INTS: Final = {
+    "opened_ms": Column(_LONG_AGO, (KEPT,)),
+    "candles": Column(),
+    "volumes": Column(),
+    "quiet": Column(),
+    "pooled": Column(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,9 @@ class FeatureLogic:
             self.table.floats[name][rows] = column
         for name, count in counts.items():
             self.table.ints[name][rows] = count
-        self.table.floats["logs"][bars.rows, counts["candles"] % KEPT] = seen.log_price
+        places = counts["candles"] % KEPT
+        self.table.floats["logs"][bars.rows, places] = seen.log_price
+        self.table.ints["opened_ms"][bars.rows, places] = bars.open_time_ms
         self.pool.take_over(pool)
         return seen
 
@@ -75,11 +84,10 @@ class FeatureLogic:
         """Return what would be known if these candles closed now; nothing changes."""
         return self._moved(bars, rows)[0]
 
-    def correct(self, row: int, bars_ago: int, log_price: float) -> None:
-        """Replace a price that later returns are measured from."""
-        count = int(self.table.ints["candles"][row])
-        if 0 <= bars_ago < min(KEPT, count):
-            self.table.floats["logs"][row, (count - bars_ago) % KEPT] = log_price
+    def correct(self, row: int, open_time_ms: int, log_price: float) -> None:
+        """Replace the price of a candle that later returns are measured from."""
+        is_it = self.table.ints["opened_ms"][row] == open_time_ms
+        self.table.floats["logs"][row, is_it] = log_price
 
     def _moved(
         self, bars: Bars, rows: Rows

@@ -88,6 +88,8 @@ class HorizonLogic:
         Nothing is learned a second time.
         """
         due = self.pending.labelled_by(row, candle)
+        entries = self.pending.entries(due)
+        due = due.at(entries.single("outcome") != log_price - entries.single("log_price"))
         if not len(due.rows):
             return 0
         entries = self.pending.entries(due)

@@ -110,8 +110,7 @@ class Learner:
         for place in np.flatnonzero(usable(bars)):
             row, candle = int(bars.rows[place]), int(candles[place])
             log_price = float(np.log(bars.price[place]))
-            ago = int(self.table.ints["last"][row]) - candle
-            self.features.correct(row, ago, log_price)
+            self.features.correct(row, int(bars.open_time_ms[place]), log_price)
             for logic in self.horizons.values():
                 amended += logic.on_corrected(row, candle, log_price)
         return amended

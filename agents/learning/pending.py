@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from chaintide.agents.learning.rules import EXPERTS, FEATURES, QUANTILES, Rules
-from chaintide.agents.learning.table import Column, Floats, Ints, Table
+from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Table
 
 PENDING: Final = 1
 RESOLVED: Final = 2
@@ -88,6 +88,11 @@ class Due:
     slots: Ints
     candles: Ints
 
+    def at(self, chosen: Flags) -> "Due":
+        """Return those that are ``chosen``."""
+        columns = (self.places, self.rows, self.slots, self.candles)
+        return Due(*(column[chosen] for column in columns))
+
 
 class PendingLogic:
     """A ring of predictions for each market; a prediction is kept at its candle's number."""
@@ -103,6 +108,7 @@ class PendingLogic:
                 "candle": Column(_LONG_AGO, ring),
                 "label_candle": Column(_LONG_AGO, ring),
                 "state": Column(shape=ring),
+                "is_amended": Column(shape=ring),
                 "last": Column(_LONG_AGO),
                 "issued": Column(),
                 "resolved": Column(),
@@ -118,6 +124,7 @@ class PendingLogic:
         ints["candle"].reshape(-1)[slots] = candles
         ints["label_candle"].reshape(-1)[slots] = _LONG_AGO
         ints["state"].reshape(-1)[slots] = PENDING
+        ints["is_amended"].reshape(-1)[slots] = 0
         ints["last"][rows] = candles
         ints["issued"][rows] += 1
 
@@ -174,9 +181,11 @@ class PendingLogic:
         return Due(places, rows, row * self.size + places, ints["candle"][row, places])
 
     def amend(self, due: Due, outcomes: Floats) -> None:
-        """Replace labels."""
+        """Replace labels; each prediction counts as amended once."""
         self._entries()[due.slots, _PLACES["outcome"]] = outcomes
-        self.table.ints["amended"][due.rows] += 1
+        is_amended = self.table.ints["is_amended"].reshape(-1)
+        np.add.at(self.table.ints["amended"], due.rows, 1 - is_amended[due.slots])
+        is_amended[due.slots] = 1
 
     def counts(self) -> Counts:
         """Return how many predictions there were, and what became of them."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 FEATURES: Final = (
     "return_1",
     "return_3",

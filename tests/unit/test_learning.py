@@ -94,6 +94,28 @@ def test_returns_are_measured_from_corrected_prices():
     assert ring[0] == ring[1]
 
 
+def test_a_corrected_price_is_that_of_its_own_candle_though_others_are_missing():
+    learner = new_learner(1, (1,))
+    for hour in [*range(11), 13]:
+        learner.on_closed(bars([hour], [0], [100.0 + hour]))
+    before = np.exp(learner.features.table.floats["logs"][0, 1:13])
+    learner.on_corrected(bars([10, 11], [0, 0], [500.0, 600.0]))
+    after = np.exp(learner.features.table.floats["logs"][0, 1:13])
+    assert np.flatnonzero(before != after).tolist() == [10]
+    assert after[10] == pytest.approx(500.0)
+
+
+def test_a_label_is_amended_only_where_it_changed_and_counts_once():
+    learner = new_learner(1, (1,))
+    for hour, price in enumerate([100.0, 101.0, 102.0]):
+        learner.on_closed(bars([hour], [0], [price]))
+    changed = [learner.on_corrected(bars([2], [0], [price])) for price in (102.0, 90.0, 90.0, 91.0)]
+    assert changed == [0, 1, 0, 1]
+    assert counts(learner).amended == 1
+    learner.on_corrected(bars([1], [0], [99.0]))
+    assert counts(learner).amended == 2
+
+
 def test_a_candle_that_came_already_or_has_no_price_is_refused():
     learner = new_learner(1, (1,))
     learner.on_closed(bars([3], [0], [100.0]))
