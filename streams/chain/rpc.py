@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from aiohttp import ClientError, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from web3 import AsyncHTTPProvider, AsyncWeb3
 from web3.types import RPCEndpoint, RPCResponse
 
@@ -38,7 +38,27 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 class _Provider(AsyncHTTPProvider):
-    """Web3.py's provider, with results left for whoever knows their shape."""
+    """Web3.py's provider, with results left for whoever knows their shape.
+
+    It has a session of its own. Web3.py's are behind one lock of the whole process, which is never
+    given back when a call is cancelled while it waits for it.
+    """
+
+    _session: ClientSession | None = None
+
+    async def disconnect(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:  # noqa: ARG002
+        if self._session is None:
+            connector = TCPConnector(force_close=True)
+            self._session = ClientSession(raise_for_status=True, connector=connector)
+        options = self.get_request_kwargs()
+        async with self._session.post(
+            str(self.endpoint_uri), data=request_data, **options
+        ) as response:
+            return await response.read()
 
     @staticmethod
     def decode_rpc_response(raw_response: bytes) -> RPCResponse:

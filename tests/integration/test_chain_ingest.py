@@ -162,6 +162,21 @@ async def test_a_fault_of_a_node_is_tolerated_or_found_by_name(fault, endpoints,
                 assert feed.rejects == {}
 
 
+async def test_calls_that_are_given_up_leave_the_way_free_for_others():
+    async with MockNode(grown()) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0)
+        for turns in range(40):
+            calls = [asyncio.create_task(rpc.read("eth_chainId")) for _ in range(5)]
+            for _ in range(turns // 4):
+                await asyncio.sleep(0)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        async with asyncio.timeout(20):
+            assert await rpc.call("eth_chainId") == hex(RULES.chain_id)
+        await rpc.close()
+
+
 NONSENSE = [
     {"result": None},
     {"result": 5},
