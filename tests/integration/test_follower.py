@@ -207,7 +207,7 @@ async def test_a_topic_made_anew_is_another_log_and_ends_it(
 async def test_a_prediction_expires_though_nothing_is_in_the_log(own_broker: EmbeddedBroker):
     kafka = await own_broker.start()
     await ensure_topics(kafka, PARTITIONS)
-    said = prediction(0)
+    said = prediction(NOW_MS // 60_000)  # later than any record here
     channel = f"prob:{said.market}:{said.interval}"
     for now_ms, count in ((said.expires_at - 1, 1), (said.expires_at, 0)):
         async with following_to(kafka, now_ms) as (follower, _):
