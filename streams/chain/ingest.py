@@ -2,23 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.blocks import Header
+from chaintide.streams.chain.effects import Effects
 from chaintide.streams.chain.follower import Follower
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.past import Past
-from chaintide.streams.chain.pipe import Pipe, Writing
-from chaintide.streams.chain.publishing import Publishing, Reading
+from chaintide.streams.chain.pipe import Writing
+from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.ranges import Range
 from chaintide.streams.chain.records import Owner, Synced
 from chaintide.streams.chain.rpc import RpcError
-from chaintide.streams.chain.steps import Apply, ApplyRange, Halt, Reject, Step
+from chaintide.streams.chain.steps import ApplyRange, Reject
 from chaintide.streams.chain.takeover import Takeover
-from chaintide.streams.chain.tokens import Learning, Tokens
 from chaintide.streams.chain.wakeup import woken
 from chaintide.streams.ending import end_if_told
 from chaintide.streams.errors import BadRecordError, HaltedError, ReplacedError, RetryableError
@@ -29,8 +29,6 @@ LEAST_RANGE: Final = 64  # fewer final blocks than this are walked one by one
 AGAIN_S: Final = 1.0
 SOON_S: Final = 0.02
 OWNER_MS: Final = 1_000  # so long a walk may go on before it looks whose the chain is
-MAX_REPORTED: Final = 1_000  # markets that a report names
-_HINTS: Final = {"receipts differ": "; if those of every node do, set has_receipts = false"}
 _FAULTS: Final = (RetryableError, BadRecordError, RpcError)
 
 
@@ -45,20 +43,20 @@ class ChainFeed:
     now_ms: Callable[[], int]
     poll_s: float = 1.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    rejects: dict[str, int] = field(default_factory=dict[str, int])
     log: BlockLog = field(default_factory=BlockLog)
     follower: Follower = field(init=False)
-    _learning: Learning = field(init=False)
+    _effects: Effects = field(init=False)
     _past: Past = field(init=False)
-    _pipe: Pipe = field(init=False)
     _checked_ms: int = field(default=0, init=False)
-    _rejected: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        tokens = Tokens(self.node, self.publishing.pools)
-        self._learning = Learning(tokens, self.publishing, self._note)
+        self._effects = Effects(self.node, self.publishing, self.ledger, self.status, self.now_ms)
         self._past = Past(self.node, self.publishing.watch)
-        self._pipe = Pipe(self.ledger)
+
+    @property
+    def rejects(self) -> dict[str, int]:
+        """How often what nodes said was rejected, by reason."""
+        return self._effects.rejects
 
     async def run(self, takeover: Takeover) -> None:
         """Take the chain over and follow it for as long as it is ours.
@@ -77,7 +75,7 @@ class ChainFeed:
                 try:
                     await self.go_to_head()
                 except _FAULTS as error:
-                    self._note(error)
+                    self._effects.note(error)
                 if follower.halted:
                     raise HaltedError(follower.halted)
                 # Some nodes tell of a head a moment before they have it.
@@ -88,7 +86,7 @@ class ChainFeed:
 
     async def close(self) -> None:
         """Give up what is not written yet."""
-        await self._pipe.close()
+        await self._effects.pipe.close()
 
     async def take_over(self, takeover: Takeover) -> Follower:
         """Make the chain ours, and watch again what factories made; return its follower."""
@@ -137,8 +135,8 @@ class ChainFeed:
                 raise RetryableError(f"no node has block {ahead.last}")
             await self._catch_up(follower, end, on_blocks)
             await self._walk_to(follower, end)
-            await self._do(follower.on_finalized(end))
-            await self._pipe.drained()
+            await self._effects.do(follower.on_finalized(end))
+            await self._effects.pipe.drained()
 
         await self._until_done(work)
 
@@ -170,7 +168,7 @@ class ChainFeed:
                 epoch=self.publishing.epoch,
             )
             await self._check_owner()
-            aliases = await self._learning.learn(reading)
+            aliases = await self._effects.learning.learn(reading)
             coverage = self.log.coverage
             if address in coverage.rebuilds:
                 plan = self.publishing.rebuilding(reading, synced, coverage, aliases)
@@ -201,7 +199,7 @@ class ChainFeed:
             try:
                 return await work(self.follower)
             except _FAULTS as error:
-                self._note(error)
+                self._effects.note(error)
             await asyncio.sleep(AGAIN_S)
 
     async def _find_children(self, follower: Follower) -> None:
@@ -226,7 +224,7 @@ class ChainFeed:
         if last is not None and follower.window.final < last.number < final.number:
             ours = await self.node.header_at(last.number)
             if ours is not None and ours.hash == last.hash:
-                await self._do(follower.on_finalized(ours))
+                await self._effects.do(follower.on_finalized(ours))
         is_final = last is None or last.number == follower.window.final
         if not is_final or final.number - first < LEAST_RANGE:
             return
@@ -234,7 +232,7 @@ class ChainFeed:
         whole = Range(first, final.number)
         async for at, past in self._past.read(whole, self.publishing.watch.addresses):
             steps = follower.on_range(past.headers, past.logs, past.end)
-            await self._do(steps)
+            await self._effects.do(steps)
             if any(isinstance(step, Reject) for step in steps):
                 raise BadRecordError(f"blocks {at.first} to {at.last} have to be asked for again")
             on_blocks(len(at))
@@ -254,11 +252,11 @@ class ChainFeed:
         head = await self.node.head()
         await self._walk_to(follower, head)
         steps = follower.on_no_finalized() if final is None else follower.on_finalized(final)
-        await self._do(steps)
-        await self._pipe.drained()
+        await self._effects.do(steps)
+        await self._effects.pipe.drained()
         is_there = follower.has_reached(head)
         self.status.state = "live" if is_there else "connecting"
-        self.status.last_error = "" if is_there else self._rejected
+        self.status.last_error = "" if is_there else self._effects.rejected
 
     async def _walk_to(self, follower: Follower, head: Header) -> None:
         self.status.last_message_ms = self.now_ms()
@@ -267,34 +265,4 @@ class ChainFeed:
             end_if_told()
             if self.now_ms() - self._checked_ms >= OWNER_MS:
                 await self._check_owner()
-            await self._do(await self.node.answer(follower, ask))
-
-    async def _do(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            match step:
-                case Reject(reason, detail):
-                    self.rejects[reason] = self.rejects.get(reason, 0) + 1
-                    self.status.bad_messages += 1
-                    self._rejected = f"{reason} {detail}{_HINTS.get(reason, '')}"
-                    logger.warning(
-                        "chain=%s rejected: %s %s", self.publishing.chain, reason, detail
-                    )
-                    self.node.rpc.elsewhere()
-                case Halt(reason):
-                    logger.error("%s", reason)
-                case Apply() | ApplyRange():
-                    await self._apply(self.publishing.read(step))
-                case _:
-                    await self._pipe.put(self.publishing.plan(step))
-
-    async def _apply(self, reading: Reading) -> None:
-        aliases = await self._learning.learn(reading)
-        if aliases:
-            self.status.markets = self.publishing.pools.markets(MAX_REPORTED)
-        await self._pipe.put(self.publishing.applying(reading, aliases), is_block=True)
-        self.status.trades = self.publishing.trades
-        self.status.lag_ms = max(0, self.now_ms() - reading.end.time_ms)
-
-    def _note(self, error: Exception) -> None:
-        self.status.state, self.status.last_error = "connecting", str(error)[:200]
-        logger.warning("chain=%s waits: %s", self.publishing.chain, error)
+            await self._effects.do(await self.node.answer(follower, ask))
