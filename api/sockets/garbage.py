@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 LEAST: Final = 1_000
@@ -13,18 +13,12 @@ SELDOM: Final = 100
 NEVER: Final = 2**31 - 1
 
 
-@contextmanager
-def seldom() -> Iterator[None]:
+def seldom() -> AbstractContextManager[None]:
     """Search everything for garbage more seldom, for this block.
 
     With 1,000 markets that stops a server for 0.3 s.
     """
-    before = gc.get_threshold()
-    gc.set_threshold(YOUNG, MIDDLE, SELDOM)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+    return _threshold(SELDOM)
 
 
 class Garbage:
@@ -39,15 +33,9 @@ class Garbage:
         self._here = 0
         self._gone = 0
 
-    @contextmanager
-    def collecting(self) -> Iterator[None]:
+    def collecting(self) -> AbstractContextManager[None]:
         """Be the only one to search everything, for this block."""
-        before = gc.get_threshold()
-        gc.set_threshold(YOUNG, MIDDLE, NEVER)
-        try:
-            yield
-        finally:
-            gc.set_threshold(*before)
+        return _threshold(NEVER)
 
     def on_here(self) -> None:
         """Count a client."""
@@ -61,3 +49,13 @@ class Garbage:
             self._gone = 0
             self.collections += 1
             gc.collect()
+
+
+@contextmanager
+def _threshold(oldest: int) -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(YOUNG, MIDDLE, oldest)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
