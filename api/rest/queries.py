@@ -59,6 +59,12 @@ MarketName = Annotated[
         examples=["kraken:BTC-USD"],
     ),
 ]
+Cursor = Annotated[
+    str | None,
+    Field(
+        max_length=100, description="`next` of the page before; the other parameters as they were."
+    ),
+]
 
 
 class Query(BaseModel):
@@ -83,11 +89,7 @@ class CandlesQuery(Query):
     fill: Literal["carry", "omit"] = Field(
         default="carry", description="Show quiet windows as flat candles, or not at all."
     )
-    cursor: str | None = Field(
-        default=None,
-        max_length=100,
-        description="`next` of the page before; the other parameters as they were.",
-    )
+    cursor: Cursor = None
 
     @property
     def scope(self) -> str:
@@ -143,11 +145,7 @@ class AnomaliesQuery(Query):
     )
     end: TimeMs | None = Field(default=None, description="Before this.")
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Anomalies a page.")
-    cursor: str | None = Field(
-        default=None,
-        max_length=100,
-        description="`next` of the page before; the other parameters as they were.",
-    )
+    cursor: Cursor = None
 
     @property
     def scope(self) -> str:
