@@ -63,7 +63,7 @@ class SqliteStore:
 
     async def write(self, batches: Sequence[CandleBatch]) -> None:
         """Store all of ``batches`` in one transaction."""
-        await _run(self._writer, lambda: self._write(batches))
+        await self._change(lambda file: _write(file, batches))
 
     async def candles(
         self,
@@ -145,7 +145,7 @@ class SqliteStore:
 
     async def _change(self, change: Callable[[sqlite3.Connection], None]) -> None:
         def write() -> None:
-            with self._connection:
+            with self._connection:  # commits, or rolls back what was not all done
                 self._connection.execute(BEGIN)
                 change(self._connection)
 
@@ -193,25 +193,19 @@ class SqliteStore:
         finally:
             self._idle.append(connection)
 
-    def _write(self, batches: Sequence[CandleBatch]) -> None:
-        with self._connection:  # commits, or rolls back what was not all done
-            self._connection.execute(BEGIN)
-            chosen = conflate(batches, self._newest({batch.market for batch in batches}))
-            for batch in chosen:
-                self._connection.execute(INSERT_MARKET, (batch.market, *version(batch)))
-            self._connection.executemany(
-                INSERT_CANDLE, (_row(candle) for batch in chosen for candle in batch.candles)
-            )
-            self._connection.executemany(
-                INSERT_GAP, (astuple(gap) for batch in chosen for gap in batch.gaps)
-            )
 
-    def _newest(self, markets: set[Market]) -> dict[Market, Version]:
-        query = "SELECT generation, input_offset FROM markets WHERE market = ?"
-        found = (
-            (market, self._connection.execute(query, [market]).fetchone()) for market in markets
-        )
-        return {market: (row[0], row[1]) for market, row in found if row is not None}
+def _write(file: sqlite3.Connection, batches: Sequence[CandleBatch]) -> None:
+    chosen = conflate(batches, _newest(file, {batch.market for batch in batches}))
+    for batch in chosen:
+        file.execute(INSERT_MARKET, (batch.market, *version(batch)))
+    file.executemany(INSERT_CANDLE, (_row(candle) for batch in chosen for candle in batch.candles))
+    file.executemany(INSERT_GAP, (astuple(gap) for batch in chosen for gap in batch.gaps))
+
+
+def _newest(file: sqlite3.Connection, markets: set[Market]) -> dict[Market, Version]:
+    query = "SELECT generation, input_offset FROM markets WHERE market = ?"
+    found = ((market, file.execute(query, [market]).fetchone()) for market in markets)
+    return {market: (row[0], row[1]) for market, row in found if row is not None}
 
 
 def _row(candle: Candle) -> tuple[str, str, int, str]:
