@@ -43,6 +43,7 @@ class MockNode:
         self.chain = chain
         self.chain_id = chain_id
         self.faults: Counter[str] = Counter()
+        self.dead: set[str] = set()  # methods that fail until they are taken out
         self.happened: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.has_receipts = True
@@ -80,6 +81,9 @@ class MockNode:
     async def _serve(self, request: web.Request) -> web.Response:  # noqa: C901, PLR0911
         call = await request.json()
         self.calls[call["method"]] += 1
+        if call["method"] in self.dead:
+            self.happened["dead"] += 1
+            return web.Response(status=503)
         match self.takes("429", "503", "time-out", "not JSON", "too busy"):
             case "429":
                 return web.Response(status=429, text="slow down")

@@ -100,10 +100,12 @@ class Follower:
 
     def ask(self) -> Ask | None:
         """Return what has to be known next, None if nothing has."""
-        if self.halted or self.window.is_full:
+        if self.halted:
             return None
         if not self._branch and (number := self._next_number()) is not None:
             return HeaderAt(number)
+        if self._branch and self.window.is_full and not self._is_reorg(self._branch[0]):
+            self._forget()  # a reorg makes room first
         return self._ask_of_branch() if self._branch else None
 
     def _ask_of_branch(self) -> Ask:
@@ -148,6 +150,13 @@ class Follower:
         first = self.window.first
         oldest = self.rules.start if first is None else first.number
         return head.number < oldest or self.window.number_of(head.hash) is not None
+
+    @property
+    def obstacle(self) -> str:
+        """Why no block can be added, "" if one can."""
+        if not self.window.is_full:
+            return ""
+        return f"{len(self.window)} blocks are not final, the last is {self.window.final}"
 
     # ----------------------------------------------------------------- answers
 
@@ -211,6 +220,7 @@ class Follower:
             return [Reject("range does not follow", f"end={end.number} last={last.number}")]
         if fault := fault_of_range(headers, logs):
             return [Reject(fault, f"end={end.number}")]
+        self._forget()  # what was to follow the blocks before is final now, or never will be
         self.window.restart(_seen(end))
         return [ApplyRange(headers, logs, end), Finalize(_seen(end))]
 
@@ -226,9 +236,12 @@ class Follower:
         return [Reject(reason, detail)]
 
     def _give_up(self, reason: str, detail: str) -> list[Step]:
+        self._forget()
+        return [Reject(reason, detail)]
+
+    def _forget(self) -> None:
         """Forget what the nodes said; the next head begins anew."""
         self._branch, self._target, self._is_confirmed, self._rejects = [], None, False, 0
-        return [Reject(reason, detail)]
 
 
 def _seen(header: Header) -> Seen:

@@ -256,7 +256,7 @@ class ChainFeed:
         await self._effects.pipe.drained()
         is_there = follower.has_reached(head)
         self.status.state = "live" if is_there else "connecting"
-        self.status.last_error = "" if is_there else self._effects.rejected
+        self.status.last_error = "" if is_there else follower.obstacle or self._effects.rejected
 
     async def _walk_to(self, follower: Follower, head: Header) -> None:
         self.status.last_message_ms = self.now_ms()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
+import chains
 import pytest
 from chains import AMM, FACTORY, IDS, RULES, FakeChain, new_pools, new_watch
 from rpc_mock import FAULTS, USDC, MockNode, to_json
@@ -482,6 +483,44 @@ async def test_more_missed_blocks_than_the_window_holds_are_caught_up_in_ranges(
             await ledger.until(is_at_head(chain, ledger))
             check(chain, ledger)
             assert node.calls["eth_getBlockReceipts"] - before < 40, "the rest came in ranges"
+
+
+async def test_a_full_window_whose_last_blocks_were_reorged_away_goes_on(monkeypatch):
+    monkeypatch.setattr(window, "MAX_BLOCKS", 50)
+    monkeypatch.setattr(chains, "FINALITY", 1_000)
+    chain, ledger = grown(49), MemoryLedger()
+    async with MockNode(chain) as node:
+        async with following([node], ledger) as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            assert feed.follower.window.is_full
+            chain.grow(1)
+            async with asyncio.timeout(60):
+                while "50 blocks are not final" not in feed.status.last_error:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert feed.status.state == "connecting"
+        chain.reorg(3, 200)
+        monkeypatch.setattr(chains, "FINALITY", 12)
+        async with following([node], ledger.reader(), writer="two"):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+
+
+async def test_a_walk_that_broke_off_before_the_rest_came_in_ranges_halts_no_chain(monkeypatch):
+    monkeypatch.setattr(ingest, "AGAIN_S", 0.01)
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node, following([node], ledger) as (feed, task):
+        feed.node.rpc.endpoints.all[0].breaker = Tireless()
+        await ledger.until(is_at_head(chain, ledger))
+        node.dead.add("eth_getBlockReceipts")
+        chain.grow()
+        async with asyncio.timeout(60):
+            while not node.happened["dead"]:  # noqa: ASYNC110  a node tells nothing
+                await asyncio.sleep(0.01)
+        chain.grow(200)
+        node.dead.clear()
+        await ledger.until(lambda: is_at_head(chain, ledger)() or task.done())
+        assert not task.done()
+        check(chain, ledger)
 
 
 async def test_a_chain_whose_receipts_hash_otherwise_says_so_and_is_not_live():
