@@ -132,7 +132,7 @@ class Following:
                     continue
             except HaltedError:
                 raise
-            except Exception as error:
+            except Exception as error:  # of any kind: the other chains are in the same task group
                 logger.exception("chain=%s begins again", self.config.key)
                 self.status.state, self.status.last_error = "connecting", str(error)
             if self.around.now_ms() - began_ms > 60_000:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
-from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from chaintide.streams.chain.endpoints import Complaint, Endpoint, Endpoints, complaint_of
@@ -83,9 +83,8 @@ class Rpc:
         self.endpoints = Endpoints([Endpoint(url) for url in urls])
         self._now_ms = now_ms
         options = {"timeout": ClientTimeout(total=timeout_s)}
-        self._nodes = {
-            url: AsyncWeb3(_Provider(url, options, exception_retry_configuration=None))
-            for url in urls
+        self._providers = {
+            url: _Provider(url, options, exception_retry_configuration=None) for url in urls
         }
 
     async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401  JSON
@@ -132,8 +131,8 @@ class Rpc:
 
     async def close(self) -> None:
         """Close all connections."""
-        for node in self._nodes.values():
-            await node.provider.disconnect()
+        for provider in self._providers.values():
+            await provider.disconnect()
 
     async def _try(
         self, endpoint: Endpoint, method: str, params: Sequence[object]
@@ -170,7 +169,7 @@ class Rpc:
         endpoint.is_checked = True
 
     async def _ask(self, endpoint: Endpoint, method: str, params: Sequence[object]) -> msgspec.Raw:
-        provider = self._nodes[endpoint.url].provider
+        provider = self._providers[endpoint.url]
         try:
             answer: Any = await provider.make_request(RPCEndpoint(method), list(params))
         except _FAILURES as error:
