@@ -23,9 +23,9 @@ from chaintide.streams.records import Candle, CandleBatch, Gap, Market
 
 LINES_PER_REQUEST: Final = 5_000
 TIMEOUT_MS: Final = 10_000
+MS: Final = 1_000_000  # nanoseconds
 # The times InfluxDB can hold: the years 1677 to 2262.
-MIN_MS: Final = -9_223_372_036_854
-MAX_MS: Final = 9_223_372_036_854
+EVER_NS: Final = (-9_223_372_036_854 * MS, 9_223_372_036_854 * MS)
 _candles: Final = msgspec.json.Decoder(Candle)
 _gaps: Final = msgspec.json.Decoder(Gap)
 _predictions: Final = msgspec.json.Decoder(Prediction)
@@ -76,18 +76,11 @@ class InfluxStore:
         limit: int | None = None,
     ) -> list[Candle]:
         """Return the candles that open in ``[start_ms, end_ms)``, sorted by open time."""
-        first_ms = MIN_MS if start_ms is None else max(MIN_MS, start_ms)
-        stop_ms = MAX_MS if end_ms is None else min(MAX_MS, end_ms)
-        if first_ms >= stop_ms:
+        first_ns, stop_ns = _within(start_ms, end_ms, MS)
+        if first_ns >= stop_ns:
             return []
-        flux = (
-            f"from(bucket: {json.dumps(self._bucket)})"
-            f" |> range(start: {_time(first_ms)}, stop: {_time(stop_ms)})"
-            ' |> filter(fn: (r) => r._measurement == "candles" and r._field == "exact"'
-            f' and r.market == "{tag(market)}" and r.interval == "{interval}")'
-        )
-        if limit is not None:
-            flux += f" |> {'limit' if start_ms is not None else 'tail'}(n: {limit})"
+        flux = self._exact("candles", (first_ns, stop_ns), market=market, interval=interval)
+        flux += _page(start_ms, limit)
         return [_candles.decode(value) for value in await self._values(flux)]
 
     async def markets(self) -> list[Market]:
@@ -95,19 +88,14 @@ class InfluxStore:
         values = await self._values(
             'import "influxdata/influxdb/schema"\n'
             f'schema.tagValues(bucket: {json.dumps(self._bucket)}, tag: "market",'
-            f" start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
+            f" {_range(EVER_NS)})"
         )
         return sorted(market_of(value) for value in values)
 
     async def gaps(self, market: Market) -> list[Gap]:
         """Return the gaps of ``market``, sorted by their start."""
-        values = await self._values(
-            f"from(bucket: {json.dumps(self._bucket)})"
-            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
-            ' |> filter(fn: (r) => r._measurement == "gaps" and r._field == "exact"'
-            f' and r.market == "{tag(market)}")'
-        )
-        return [_gaps.decode(value) for value in values]
+        flux = self._exact("gaps", market=market)
+        return [_gaps.decode(value) for value in await self._values(flux)]
 
     async def write_forecasts(
         self, batches: Sequence[PredictionBatch], scores: Sequence[ModelScore]
@@ -125,12 +113,7 @@ class InfluxStore:
 
     async def newest_predictions(self) -> list[Prediction]:
         """Return the newest prediction of every series."""
-        flux = (
-            f"from(bucket: {json.dumps(self._bucket)})"
-            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
-            ' |> filter(fn: (r) => r._measurement == "probabilities" and r._field == "exact")'
-            " |> last()"
-        )
+        flux = self._exact("probabilities") + " |> last()"
         return [_predictions.decode(value) for value in await self._values(flux)]
 
     async def score_history(
@@ -153,39 +136,30 @@ class InfluxStore:
         limit: int | None = None,
     ) -> list[Anomaly]:
         """Return the anomalies whose place is in ``[start, end)``, sorted by it."""
-        first = MIN_MS * 10**6 if start is None else max(MIN_MS * 10**6, start)
-        stop = MAX_MS * 10**6 if end is None else min(MAX_MS * 10**6, end)
-        if first >= stop:
+        first_ns, stop_ns = _within(start, end, 1)
+        if first_ns >= stop_ns:
             return []
-        flux = (
-            f"from(bucket: {json.dumps(self._bucket)})"
-            f" |> range(start: time(v: {first}), stop: time(v: {stop}))"
-            ' |> filter(fn: (r) => r._measurement == "anomalies" and r._field == "exact"'
-            f' and r.market == "{tag(market)}")'
-        )
-        if limit is not None:
-            flux += f" |> {'limit' if start is not None else 'tail'}(n: {limit})"
+        flux = self._exact("anomalies", (first_ns, stop_ns), market=market) + _page(start, limit)
         return [_anomalies.decode(value) for value in await self._values(flux)]
 
     async def newest_anomalies(self) -> list[Anomaly]:
         """Return the newest anomalies of all markets, sorted by their place."""
-        flux = (
-            f"from(bucket: {json.dumps(self._bucket)})"
-            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
-            ' |> filter(fn: (r) => r._measurement == "anomalies" and r._field == "exact")'
+        flux = self._exact("anomalies") + (
             f" |> tail(n: {NEWEST}) |> group()"
             f' |> sort(columns: ["_time"], desc: true) |> limit(n: {NEWEST})'
         )
         return [_anomalies.decode(value) for value in await self._values(flux)][::-1]
 
-    def _series(self, measurement: str, market: Market, interval: Interval, horizon: int) -> str:
+    def _exact(self, measurement: str, span_ns: tuple[int, int] = EVER_NS, **tags: str) -> str:
+        of = "".join(f' and r.{name} == "{tag(value)}"' for name, value in tags.items())
         return (
-            f"from(bucket: {json.dumps(self._bucket)})"
-            f" |> range(start: {_time(MIN_MS)}, stop: {_time(MAX_MS)})"
-            f' |> filter(fn: (r) => r._measurement == "{measurement}" and r._field == "exact"'
-            f' and r.market == "{tag(market)}" and r.interval == "{interval}"'
-            f' and r.horizon == "{horizon}")'
+            f"from(bucket: {json.dumps(self._bucket)}) |> range({_range(span_ns)})"
+            f' |> filter(fn: (r) => r._measurement == "{measurement}" and r._field == "exact"{of})'
         )
+
+    def _series(self, measurement: str, market: Market, interval: Interval, horizon: int) -> str:
+        tags = {"market": market, "interval": interval, "horizon": str(horizon)}
+        return self._exact(measurement, EVER_NS, **tags)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -209,8 +183,22 @@ class InfluxStore:
             return [record.get_value() async for record in records]
 
 
-def _time(time_ms: int) -> str:
-    return f"time(v: {time_ms}000000)"
+def _within(start: int | None, end: int | None, unit_ns: int) -> tuple[int, int]:
+    first_ns, stop_ns = EVER_NS
+    return (
+        first_ns if start is None else max(first_ns, start * unit_ns),
+        stop_ns if end is None else min(stop_ns, end * unit_ns),
+    )
+
+
+def _range(span_ns: tuple[int, int]) -> str:
+    return f"start: time(v: {span_ns[0]}), stop: time(v: {span_ns[1]})"
+
+
+def _page(start: int | None, limit: int | None) -> str:
+    if limit is None:
+        return ""
+    return f" |> {'tail' if start is None else 'limit'}(n: {limit})"
 
 
 @asynccontextmanager
