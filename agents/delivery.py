@@ -39,3 +39,14 @@ class Delivery:
         """Wait until Kafka has all that was sent."""
         under_way, self._under_way = self._under_way, []
         await asyncio.gather(*under_way)
+
+    async def settle(self, events: Iterable[Ackable], changelog: Iterable[Outgoing] = ()) -> None:
+        """Wait for what was sent, then write ``changelog`` in the same way, then ack ``events``.
+
+        The changelog says "applied", so nothing of it may be durable before the results are.
+        """
+        await self.delivered()
+        await self.send(changelog)
+        await self.delivered()
+        for event in events:
+            event.ack()

@@ -52,9 +52,7 @@ class PoolShard:
             outgoing = self._letters + [(VIEWS, *entry) for entry in self.logic.drain()]
             events, self._unacked, self._letters = self._unacked, [], []
             await self._out.send(outgoing)
-            await self._out.delivered()
-            for event in events:
-                event.ack()
+            await self._out.settle(events)
 
     async def release(self) -> None:
         """Leave nothing undone, as the partition is given up."""

@@ -68,12 +68,7 @@ class Shard:
                 events, self._unacked = self._unacked, []
                 self._flushed_trades = self.logic.trades
                 await self._out.send(results)
-            # The changelog says "applied", so nothing of it may be durable before the results are.
-            await self._out.delivered()
-            await self._out.send(changelog)
-            await self._out.delivered()
-            for event in events:
-                event.ack()
+            await self._out.settle(events, changelog)
 
     async def release(self) -> None:
         """Leave nothing undone, as the partition is given up."""

@@ -63,12 +63,8 @@ class AnomalyShard:
                 changelog = [(ANOMALY_STATE, *entry) for entry in self.logic.checkpoint()]
                 events, self._unacked = self._unacked, []
                 await self._out.send(results)
-            await self._out.delivered()
-            await self._out.send(changelog)
-            await self._out.delivered()
+            await self._out.settle(events, changelog)
             self._saved_s = asyncio.get_running_loop().time()
-            for event in events:
-                event.ack()
 
     async def release(self) -> None:
         """Make everything durable now, as the partition is given up."""
