@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
-from rig.candles import FIRST
+from rig.candles import FIRST, closed
 from rig.kafka import PARTITIONS, Cluster, cluster
 from rig.report import report
 
@@ -26,7 +26,7 @@ from chaintide.agents.partition import Input
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS
 from chaintide.streams.probabilities import ModelScore, Prediction, PredictionBatch, score_key
-from chaintide.streams.records import Candle, CandleBatch, Market
+from chaintide.streams.records import CandleBatch, Market
 from chaintide.streams.topics import CANDLES, PROBABILITIES, SCORES
 
 MARKETS = [Market(f"bench:M{n}-USD") for n in range(3)]
@@ -44,18 +44,8 @@ def values(minutes: int) -> list[bytes]:
         opened = FIRST.open_time_ms + minute * MINUTE_MS
         for market in MARKETS:
             prices[market] *= 1 + chance.gauss(0, 0.001)
-            text = f"{prices[market]:.4f}"
-            closed: Candle = msgspec.structs.replace(
-                FIRST,
-                market=market,
-                open_time_ms=opened,
-                close_time_ms=opened + MINUTE_MS,
-                updated_ms=opened + MINUTE_MS,
-                status="closed",
-                revision=1,
-                **dict.fromkeys(("open", "high", "low", "close", "vwap"), text),
-            )
-            batch = CandleBatch(market=market, generation=1, offset=len(made), candles=[closed])
+            candle = closed(market, opened, prices[market])
+            batch = CandleBatch(market=market, generation=1, offset=len(made), candles=[candle])
             made.append(codec.encode(batch))
     return made
 

@@ -14,9 +14,8 @@ import time
 from contextlib import AsyncExitStack, suppress
 from statistics import quantiles
 
-import msgspec
 from aiokafka import AIOKafkaProducer
-from rig.candles import FIRST
+from rig.candles import closed
 from rig.kafka import PARTITIONS, Cluster, cluster
 from rig.machine import BENCH
 from rig.report import report
@@ -25,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS
 from chaintide.streams.partitions import partition_of
-from chaintide.streams.records import Candle, CandleBatch, Market
+from chaintide.streams.records import CandleBatch, Market
 from chaintide.streams.topics import CANDLES
 
 CHANNELS = 125  # of a client
@@ -48,19 +47,8 @@ class Rounds:
 
     def batch(self, market: Market, number: int) -> CandleBatch:
         self.prices[market] *= 1 + self.chance.gauss(0, 0.001)
-        price = f"{self.prices[market]:.4f}"
-        opened = (self.first + number) * MINUTE_MS
-        closed: Candle = msgspec.structs.replace(
-            FIRST,
-            market=market,
-            open_time_ms=opened,
-            close_time_ms=opened + MINUTE_MS,
-            updated_ms=opened + MINUTE_MS,
-            status="closed",
-            revision=1,
-            **dict.fromkeys(("open", "high", "low", "close", "vwap"), price),
-        )
-        return CandleBatch(market=market, generation=1, offset=number, candles=[closed])
+        candle = closed(market, (self.first + number) * MINUTE_MS, self.prices[market])
+        return CandleBatch(market=market, generation=1, offset=number, candles=[candle])
 
     async def close(self, producer: AIOKafkaProducer, number: int) -> None:
         """Let all markets close a candle, and wait until all has arrived or 10 s are over."""

@@ -1,5 +1,8 @@
-"""A candle as stores hold many."""
+"""A candle as stores hold many, and one whose minute is over."""
 
+import msgspec
+
+from chaintide.streams.intervals import MINUTE_MS
 from chaintide.streams.records import Candle, Market
 
 FIRST = Candle(
@@ -24,3 +27,15 @@ FIRST = Candle(
     fill="traded",
     updated_ms=1_700_000_062_000,
 )
+
+
+def closed(market: Market, opened_ms: int, price: float) -> Candle:
+    """Return a minute of ``market`` at one price."""
+    return msgspec.structs.replace(
+        FIRST,
+        market=market,
+        open_time_ms=opened_ms,
+        close_time_ms=opened_ms + MINUTE_MS,
+        updated_ms=opened_ms + MINUTE_MS,
+        **dict.fromkeys(("open", "high", "low", "close", "vwap"), f"{price:.4f}"),
+    )
