@@ -119,11 +119,11 @@ def immediate(history: History, horizon: int, rules: Rules) -> Scores:
         place += len(tick)
         good = usable(tick)
         bars = repaired(tick.at(good))
+        logic.pooled.begin(int(_candles(tick, history.interval)[0]))
         chosen = rows_until(len(history.markets), bars.rows)
         seen = features.on_closed(bars, chosen)
         told = replace(seen, label=known[good])
         logic.on_closed(bars.rows, _candles(bars, history.interval), told)
-        logic.pooled.end_round()
     return logic.scores
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chaintide.agents.learning.pool import Versions
 from chaintide.agents.learning.rules import BASE, EXPERTS, FEATURES, OWN, SLOW, Rules
 from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table, bounded
 
@@ -116,7 +117,9 @@ class PooledExpert:
     """One linear expert that all markets share and teach, by Newton steps.
 
     The weights move at the end of a round, in which every market is heard once at most. So it
-    does not matter how the candles of a round were grouped.
+    does not matter how the candles of a round were grouped. What is said of a candle is said with
+    the weights of when the first candle of its time came, so a market that is late is told
+    nothing of labels that were not known by then. Its own labels teach all the same.
     """
 
     def __init__(self, rules: Rules, horizon: int) -> None:
@@ -133,10 +136,11 @@ class PooledExpert:
         self.trusted = np.zeros(_WIDTH)
         self.information = np.eye(_WIDTH) * (rules.pool_prior * horizon)
         self.rounds = np.zeros(1, dtype=np.int64)
+        self.versions = Versions(_WIDTH)
 
-    def shifts(self, features: Floats) -> Floats:
-        """Return how far the expert moves the log odds of each market."""
-        return np.asarray(np.einsum("mf,f->m", features, self.trusted))
+    def shifts(self, features: Floats, candles: Ints) -> Floats:
+        """Return how far the expert moves the log odds of each market when ``candles`` close."""
+        return self.versions.products(features, candles, self.trusted)
 
     def learn(self, lesson: Lesson) -> None:
         """Hear labels; the weights move when the round is over."""
@@ -154,7 +158,14 @@ class PooledExpert:
             "trusted": self.trusted,
             "information": self.information,
             "rounds": self.rounds,
+            "versions": self.versions.weights,
+            "candles": self.versions.candles,
         }
+
+    def begin(self, candle: int) -> None:
+        """End the round, because the first ``candle`` that is newer than all others has come."""
+        self.end_round()
+        self.versions.add(candle, self.trusted)
 
     def end_round(self) -> None:
         """Step by all labels that were heard since the last time."""

@@ -79,7 +79,8 @@ class HorizonLogic:
     def peek(self, rows: Ints, candles: Ints, seen: Seen) -> Issued:
         """Return what would be predicted from ``seen``; nothing changes."""
         chosen = rows_until(self.scores.table.rows, rows)
-        said = self.champion.say(seen.features, self._common(seen.features, chosen), chosen)
+        common = self._common(seen.features, candles, chosen)
+        said = self.champion.say(seen.features, common, chosen)
         return self._issued(rows, candles, seen, said)
 
     def on_corrected(self, row: int, candle: int, log_price: float) -> int:
@@ -165,7 +166,7 @@ class HorizonLogic:
 
     def _issue(self, rows: Ints, candles: Ints, seen: Seen) -> Issued:
         chosen = rows_until(self.scores.table.rows, rows)
-        common = self._common(seen.features, chosen)
+        common = self._common(seen.features, candles, chosen)
         said = self.champion.say(seen.features, common, chosen)
         issued = self._issued(rows, candles, seen, said)
         spread = seen.sigma * np.sqrt(float(self.horizon))
@@ -185,8 +186,9 @@ class HorizonLogic:
         self.contest.issue(rows, candles, seen.features, common, said)
         return issued
 
-    def _common(self, features: Floats, chosen: Rows) -> Common:
-        return Common(self.rates.up(chosen), self.rates.flat(chosen), self.pooled.shifts(features))
+    def _common(self, features: Floats, candles: Ints, chosen: Rows) -> Common:
+        pooled = self.pooled.shifts(features, candles)
+        return Common(self.rates.up(chosen), self.rates.flat(chosen), pooled)
 
     def _issued(self, rows: Ints, candles: Ints, seen: Seen, said: Mixed) -> Issued:
         chosen = rows_until(self.scores.table.rows, rows)

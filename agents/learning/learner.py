@@ -175,22 +175,29 @@ class Learner:
             yield from self._rounds(repaired(wave))
 
     def _rounds(self, wave: Bars) -> Iterator[Bars]:
-        ints = self.table.ints
+        ints, candles = self.table.ints, self._candles(wave.open_time_ms)
+        newest = int(ints["last"].max())
         while len(wave):
-            heard = ints["heard"][wave.rows] > 0
-            if heard[0]:
-                self._end_round()
-                heard[:] = False
-            stop = int(np.argmax(heard)) if heard.any() else len(wave)
+            heard, is_newer = ints["heard"][wave.rows] > 0, candles > newest
+            if heard[0] or is_newer[0]:
+                newest = max(newest, int(candles[0]))
+                self._end_round(newest, is_new=bool(is_newer[0]))
+                heard, is_newer = np.zeros_like(heard), candles > newest
+            ends = heard | is_newer
+            stop = int(np.argmax(ends)) if ends.any() else len(wave)
             part, wave = wave.at(slice(0, stop)), wave.at(slice(stop, None))
             ints["heard"][part.rows] = 1
-            ints["last"][part.rows] = self._candles(part.open_time_ms)
+            ints["last"][part.rows], candles = candles[:stop], candles[stop:]
             yield part
 
-    def _end_round(self) -> None:
+    def _end_round(self, newest: int, *, is_new: bool) -> None:
+        """Let what all markets share move: one is heard again, or its candle ``is_new``."""
         self.table.ints["heard"][:] = 0
         for logic in self.horizons.values():
-            logic.pooled.end_round()
+            if is_new:
+                logic.pooled.begin(newest)
+            else:
+                logic.pooled.end_round()
 
 
 def _first_repeat(rows: Ints) -> int:

@@ -1,4 +1,4 @@
-"""The newest returns of all markets of an interval, as they were when each candle closed."""
+"""What markets of an interval tell each other, as it was when each of the newest candles closed."""
 
 from typing import Final
 
@@ -60,3 +60,41 @@ class Pool:
         """Become what ``after`` returned, without the candles that are too old."""
         self.opened_ms[:] = other.opened_ms[-KEPT:]
         self.sums[:] = other.sums[-KEPT:]
+
+
+class Versions:
+    """The weights that markets share, as they were when each of the newest candles first came.
+
+    They hold labels that were known before, and none that was known later.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.candles = np.full(KEPT, _LONG_AGO, dtype=np.int64)  # oldest first
+        self.weights = np.zeros((KEPT, width))
+
+    def add(self, candle: int, weights: Floats) -> None:
+        """Keep the ``weights`` that a new ``candle`` begins with, and forget the oldest."""
+        self.candles[:-1] = self.candles[1:]
+        self.weights[:-1] = self.weights[1:]
+        self.candles[-1], self.weights[-1] = candle, weights
+
+    def products(self, features: Floats, candles: Ints, weights: Floats) -> Floats:
+        """Return each market's features times the weights that its candle begins with.
+
+        Those of candles that are newer than all are ``weights``; of forgotten ones zeros.
+
+        >>> versions = Versions(1)
+        >>> versions.add(5, np.array([2.0]))
+        >>> versions.add(8, np.array([3.0]))
+        >>> candles = np.array([5, 6, 8, 9])
+        >>> versions.products(np.ones((4, 1)), candles, np.array([4.0])).tolist()
+        [2.0, 3.0, 3.0, 4.0]
+        """
+        places = np.searchsorted(self.candles, candles)
+        found = np.zeros(len(features))
+        for place in set(places.tolist()) - {0}:
+            told = weights if place == KEPT else self.weights[place]
+            if (here := places == place).all():
+                return np.asarray(np.einsum("mf,f->m", features, told))
+            found[here] = np.einsum("mf,f->m", features[here], told)
+        return found

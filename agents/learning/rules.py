@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 FEATURES: Final = (
     "return_1",
     "return_3",

@@ -120,6 +120,43 @@ def test_a_market_that_comes_late_knows_of_others_what_it_would_have_known_in_ti
             assert features[0, -1] != 0.0
 
 
+@given(st.integers(1, 15), st.integers(0, 2**32 - 1))
+@settings(max_examples=15)
+def test_what_is_said_of_a_late_market_does_not_change_if_others_end_with_its_candle(lag, seed):
+    hours = 48
+    candles = as_bars(paths(hours, 4, seed))
+    of_others = [candles.at(slice(hour * 4, hour * 4 + 3)) for hour in range(hours)]
+    of_late = [candles.at(slice(hour * 4 + 3, hour * 4 + 4)) for hour in range(hours)]
+
+    def run(until: int) -> tuple[Learner, list[tuple[object, ...]]]:
+        learner, ticks = new_learner(4, rules=QUICK), []
+        for hour in range(hours):
+            if hour <= until:
+                learner.on_closed(of_others[hour])
+            if hour >= lag:
+                ticks += learner.on_closed(of_late[hour - lag])
+        return learner, said(ticks)
+
+    learner, whole = run(hours)
+    first = whole[0][0]
+    for cut in (lag, (hours - lag) // 2, hours - lag - 1):
+        _, alone = run(cut)
+        assert [one for one in alone if one[0] - first <= cut] == whole[: 2 * (cut + 1)]
+    for logic in learner.horizons.values():  # or else there was nothing to tell
+        assert logic.pooled.versions.weights[-1].any()
+
+
+def test_a_market_that_is_too_late_is_told_nothing_of_shared_weights():
+    learner = new_learner(3, (1,), QUICK)
+    candles = as_bars(paths(80, 3))
+    for hour in range(80):
+        learner.on_closed(candles.at(slice(hour * 3, hour * 3 + 2)))
+    pooled = learner.horizons[1].pooled
+    newest = pooled.versions.candles[-1]
+    shifts = pooled.shifts(np.ones((4, 15)), newest - np.array([0, 30, 31, 79]))
+    assert (shifts != 0.0).tolist() == [True, True, False, False]
+
+
 def test_a_market_that_comes_late_tells_others_nothing_and_one_that_is_too_late_is_told_nothing():
     candles = as_bars(paths(80, 3))
     alone, beside = new_learner(3).features, new_learner(3).features
