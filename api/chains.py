@@ -68,10 +68,7 @@ async def sync(
         async with following.feed(wanted.last) as (feed, takeover):
             await feed.take_over(takeover)
             await asyncio.sleep(NOTICE_S)
-            try:
-                await _sync(feed, wanted, console)
-            finally:
-                await feed.release()
+            await _sync(feed, wanted, console)
             return feed.publishing.logs
 
 

@@ -5,7 +5,7 @@ the log alone what an older one, not yet dead, may have undone meanwhile.
 """
 
 from chaintide.streams.chain.coverage import Coverage
-from chaintide.streams.chain.records import BlockEnd, BlockMessage, Owner, Released, Synced
+from chaintide.streams.chain.records import BlockEnd, BlockMessage, Owner, Synced
 from chaintide.streams.chain.window import Seen, Window
 from chaintide.streams.records import Final, Undo
 
@@ -26,7 +26,6 @@ class BlockLog:
         self.window = Window()
         self.strays: list[int] = []
         self.coverage = Coverage()
-        self.is_released = False
         self._claimed: Owner | None = None
 
     def on_record(self, record: BlockMessage) -> None:
@@ -44,14 +43,10 @@ class BlockLog:
                 self._finalize(record.number)
             case BlockEnd():
                 self._push(record)
+            case Synced():
+                self.coverage.add(record.address, record.first, record.last)
             case _:
-                self._on_note(record)
-
-    def _on_note(self, record: Synced | Released) -> None:
-        if isinstance(record, Synced):
-            self.coverage.add(record.address, record.first, record.last)
-        else:
-            self.is_released = True
+                pass  # what a lease is about
 
     @property
     def next_epoch(self) -> int:
@@ -78,7 +73,6 @@ class BlockLog:
         if owner.epoch > self.epoch:
             self.epoch, self.writer, self.strays = owner.epoch, owner.writer, []
             self._claimed = owner if owner.contracts else None
-            self.is_released = False
 
     def _undo(self, to_number: int) -> None:
         """Go back; the first time an owner does, what it watches is written from there on."""

@@ -18,7 +18,8 @@ from chaintide.streams.chain.chainfile import ChainConfig
 from chaintide.streams.chain.follower import OTHER_RECEIPTS, ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.kinds import watch_of
-from chaintide.streams.chain.ledger import ledger
+from chaintide.streams.chain.lease import Lease
+from chaintide.streams.chain.ledger import Ledger, ledger
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.pools import Pools
 from chaintide.streams.chain.publishing import Publishing
@@ -37,6 +38,8 @@ from chaintide.streams.topics import BLOCKS, DEAD_LETTERS
 
 logger = logging.getLogger(__name__)
 STANDBY_S: Final = 0.5
+SIGN_S: Final = 15.0  # so long an owner has nothing to write before it says that it is there
+RELEASE_S: Final = 2.0  # whoever stands by has the chain later if Kafka takes longer than this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Following:
     config: ChainConfig
     around: Surroundings
     status: FeedStatus = field(init=False)
+    _writer: str = field(default_factory=lambda: uuid.uuid4().hex, init=False)
 
     def __post_init__(self) -> None:
         self.status = FeedStatus(self.config.key, [])
@@ -87,7 +91,8 @@ class Following:
     async def feed(self, until: int | None = None) -> AsyncIterator[tuple[ChainFeed, Takeover]]:
         """Yield a feed that follows the chain from where its block log ends, once it runs.
 
-        Of histories it wants nothing above block ``until``.
+        Of histories it wants nothing above block ``until``. However this block ends, whoever
+        stands by gets the chain.
         """
         config, around = self.config, self.around
         quotes = [address.lower() for address in config.quotes]
@@ -107,48 +112,49 @@ class Following:
                     around.now_ms,
                     poll_s=config.poll_ms / 1000,
                 )
+                signing = asyncio.create_task(_sign(feed, book))
                 try:
-                    yield feed, Takeover(self.rules, publishing, uuid.uuid4().hex, until)
+                    yield feed, Takeover(self.rules, publishing, self._writer, until)
                 finally:
+                    signing.cancel()
+                    await asyncio.gather(signing, return_exceptions=True)
                     await feed.close()
+                    await _release(feed)
         finally:
             await rpc.close()
 
     async def run(self) -> None:
         """Follow the chain; after a fault begin again, after longer and longer pauses.
 
-        One that is replaced waits until whoever has the chain is done with it. Whatever else goes
-        wrong is not to end other chains.
+        One that is replaced stands by until whoever has the chain releases it or falls silent; so
+        does one that had a fault, if somebody has the chain by then. Whatever goes wrong is not
+        to end other chains.
 
         Raises:
             HaltedError: If the chain took back a final block.
         """
-        backoff = Backoff()
+        backoff, turn = Backoff(), self._run_once
         while True:
             end_if_told()
             began_ms = self.around.now_ms()
             try:
-                if await self._is_replaced():
-                    continue
+                await turn()
+                turn = self._run_once
+                continue
             except HaltedError:
                 raise
+            except ReplacedError as error:
+                logger.warning("%s; standing by", error)
+                self.status.state, self.status.last_error = "standby", str(error)
+                turn = self._until_free
+                continue
             except Exception as error:  # of any kind: the other chains are in the same task group
                 logger.exception("chain=%s begins again", self.config.key)
                 self.status.state, self.status.last_error = "connecting", str(error)
+                turn = self._until_free
             if self.around.now_ms() - began_ms > 60_000:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s(random.random))
-
-    async def _is_replaced(self) -> bool:
-        """Follow the chain; once it was replaced, and is not any more, return True."""
-        try:
-            await self._run_once()
-        except ReplacedError as error:
-            logger.warning("%s; waiting until it is done", error)
-            self.status.state, self.status.last_error = "standby", str(error)
-            await self._until_released()
-            return True
-        return False
 
     async def _run_once(self) -> None:
         async with self.feed() as (feed, takeover), self._waking(feed):
@@ -167,11 +173,39 @@ class Following:
             waking.cancel()
             await asyncio.gather(waking, return_exceptions=True)
 
-    async def _until_released(self) -> None:
-        async with self.feed() as (feed, _):
-            while not await feed.is_released():
+    async def _until_free(self) -> None:
+        """Stand by for as long as somebody else has the chain."""
+        lease = Lease(self._writer)
+        async with ledger(self.around.kafka, self.config.key, self.partition) as book:
+            lease.on_look(await book.read(), now_ms=self.around.now_ms())
+            while not lease.is_over:
                 end_if_told()
+                self.status.state = "standby"
                 await asyncio.sleep(STANDBY_S)
+                lease.on_look(await book.read(), now_ms=self.around.now_ms())
+        self.status.state = "connecting"
+
+
+async def _sign(feed: ChainFeed, book: Ledger) -> None:
+    """Say now and then that the owner is there, while nothing else it writes does."""
+    notes = book.notes
+    while True:
+        end_if_told()
+        await asyncio.sleep(SIGN_S)
+        if book.notes == notes:
+            try:
+                await feed.sign()
+            except KafkaError:
+                logger.exception("no sign of life chain=%s", feed.publishing.chain)
+        notes = book.notes
+
+
+async def _release(feed: ChainFeed) -> None:
+    try:
+        async with asyncio.timeout(RELEASE_S):
+            await feed.release()
+    except (KafkaError, TimeoutError) as error:
+        logger.warning("chain=%s could not be released: %r", feed.publishing.chain, error)
 
 
 async def follow_chains(configs: Sequence[ChainConfig], around: Surroundings) -> None:

@@ -47,6 +47,7 @@ class ChainFeed:
     follower: Follower = field(init=False)
     _effects: Effects = field(init=False)
     _past: Past = field(init=False)
+    _takeover: Takeover | None = field(default=None, init=False)
     _checked_ms: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +91,7 @@ class ChainFeed:
 
     async def take_over(self, takeover: Takeover) -> Follower:
         """Make the chain ours, and watch again what factories made; return its follower."""
+        self._takeover = takeover
         await self._read_log()
         while (plan := takeover.advance(self.log)) is not None:
             await self.ledger.write(plan)
@@ -147,15 +149,6 @@ class ChainFeed:
             return final.number
         return (await self.node.head()).number - self.follower.rules.depth
 
-    async def release(self) -> None:
-        """Let whoever had the chain before have it again."""
-        await self.ledger.write(self.publishing.releasing())
-
-    async def is_released(self) -> bool:
-        """Return whether nobody needs the chain any more who had taken it over."""
-        await self._read_log()
-        return self.log.is_released
-
     async def _fill(self, address: str, hole: Range, on_blocks: Callable[[int], None]) -> None:
         made = self.publishing.watch.made_by(address, hole.last)
         async for at, past in self._past.read(hole, [address, *made]):
@@ -179,6 +172,19 @@ class ChainFeed:
             on_blocks(len(at))
 
     # ------------------------------------------------------------------ owning
+
+    async def sign(self) -> None:
+        """Say that we are still there, if the chain is ours."""
+        if self._takeover is not None and self._takeover.has(self.log):
+            await self.ledger.write(self.publishing.living())
+
+    async def release(self) -> None:
+        """Let whoever stands by have the chain, if it is ours."""
+        if self._takeover is None:
+            return
+        await self._read_log()
+        if self._takeover.has(self.log):
+            await self.ledger.write(self.publishing.releasing())
 
     async def _read_log(self) -> None:
         for record in await self.ledger.read():

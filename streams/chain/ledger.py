@@ -29,6 +29,7 @@ class Ledger:
         self._place = TopicPartition(BLOCKS.name, partition)
         self._producer = producer
         self._consumer = consumer
+        self.notes = 0  # how often something was written to the block log
 
     async def read(self) -> list[BlockMessage]:
         """Return the chain's records in the block log since the last call, up to its end now."""
@@ -64,6 +65,7 @@ class Ledger:
                 batch.append(key=key, value=value, timestamp=None)
         sent.append(await self._producer.send_batch(batch, topic, partition=partition))
         await asyncio.gather(*sent)
+        self.notes += topic == BLOCKS.name
 
 
 def _decoded(value: bytes) -> list[BlockMessage]:

@@ -13,6 +13,7 @@ from chaintide.streams.chain.coverage import Coverage
 from chaintide.streams.chain.pools import Pools, Stranger
 from chaintide.streams.chain.records import (
     Alias,
+    Alive,
     BlockEnd,
     BlockMessage,
     ChainLog,
@@ -102,8 +103,12 @@ class Publishing:
         return [[self._block(owner)]]
 
     def releasing(self) -> Plan:
-        """Return what says that the chain may be followed by whoever had it before."""
+        """Return what says that the chain may be followed by whoever stands by."""
         return [[self._block(Released(chain=self.chain, epoch=self.epoch))]]
+
+    def living(self) -> Plan:
+        """Return what says that the chain still has its owner."""
+        return [[self._block(Alive(chain=self.chain, epoch=self.epoch))]]
 
     def undoing(self, to_number: int) -> Plan:
         """Return what undoes everything above ``to_number``."""

@@ -61,7 +61,15 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
-    """The owner of ``epoch`` has done what it came for; whoever had the chain may go on."""
+    """The owner of ``epoch`` has ended; whoever stands by may have the chain at once."""
+
+    chain: str
+    epoch: int
+    v: int = SCHEMA_VERSION
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
+    """The owner of ``epoch`` is still there, and has had nothing else to write for a while."""
 
     chain: str
     epoch: int
@@ -114,4 +122,4 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True, tag="alias"):
 
 
 ChainMessage = ChainLog | Undo | Head | Final
-BlockMessage = Owner | BlockEnd | Undo | Final | Released | Synced
+BlockMessage = Owner | BlockEnd | Undo | Final | Released | Synced | Alive

@@ -33,7 +33,7 @@ class Takeover:
 
     def advance(self, log: BlockLog) -> Plan | None:
         """Return what is to be written next, None if the chain is ours."""
-        if not log.is_owned_by(self._publishing.epoch, self._writer):
+        if not self.has(log):
             if self._is_repaired:
                 raise ReplacedError(f"chain {self._rules.chain} has another follower")
             self._publishing.epoch = log.next_epoch
@@ -43,6 +43,10 @@ class Takeover:
             self._is_repaired = True
             return self._publishing.undoing(self._next(log) - 1)
         return None if log.stray is None else self._publishing.undoing(log.stray)
+
+    def has(self, log: BlockLog) -> bool:
+        """Return whether the chain was claimed and is ours, as far as ``log`` goes."""
+        return log.is_owned_by(self._publishing.epoch, self._writer)
 
     def _covered(self, log: BlockLog) -> dict[str, int]:
         """Return what will be written of each contract once this follower has the chain."""

@@ -1,6 +1,5 @@
 """Of each contract is known what is written; what is missing is found, whatever the order."""
 
-import pytest
 from chains import AMM, CHAIN, FACTORY, KINDS, RULES, new_pools, new_watch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +7,7 @@ from hypothesis import strategies as st
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.coverage import Coverage
 from chaintide.streams.chain.publishing import Publishing
-from chaintide.streams.chain.records import BlockEnd, Owner, Released, Synced
+from chaintide.streams.chain.records import BlockEnd, Owner, Synced
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.watch import Named, Watch
 from chaintide.streams.records import Final, Undo
@@ -109,11 +108,3 @@ def test_history_that_is_written_is_not_missing_any_more():
     log = log_of(*FOLLOWED, synced)
     advance(log, takeover_of(new_watch()))
     assert [(hole.first, hole.last) for hole in log.coverage.missing(FACTORY, 0, 5)] == [(4, 5)]
-
-
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_a_release_is_that_of_the_owner_and_ends_with_the_next(epoch):
-    log = log_of(*FOLLOWED, owner(2), Released(chain=CHAIN, epoch=epoch))
-    assert log.is_released == (epoch == 2)
-    log.on_record(owner(3))
-    assert not log.is_released

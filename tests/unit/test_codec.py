@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chaintide.streams import codec
 from chaintide.streams.chain.records import (
     Alias,
+    Alive,
     BlockEnd,
     ChainLog,
     Head,
@@ -155,6 +156,7 @@ RECORDS = [
     ),
     Rebuild(chain="local", contract="0xaa", epoch=2),
     Owner(chain="local", epoch=3, writer="6a", contracts={"0xaa": 5}, rebuilt={"0xaa": (2, 9)}),
+    Alive(chain="local", epoch=3),
 ]
 
 
