@@ -57,7 +57,7 @@ def up(
         bool, typer.Option("--demo", help="Trade against a simulated exchange, no internet needed.")
     ] = False,
     data_dir: DataDir = None,
-    http_port: Annotated[int, typer.Option(help="Where the REST API answers; 0: any.")] = 8321,
+    http_port: Annotated[int, typer.Option(help="Where the page and the API are; 0: any.")] = 8321,
     workers: Workers = 1,
     seconds: Annotated[float, typer.Option(help="Stop after so long; 0: run on.")] = 0,
 ) -> None:
@@ -104,7 +104,7 @@ def ingest(
 
 @app.command()
 def sink(*, data_dir: DataDir = None, instance: Instance = "s1") -> None:
-    """Store candles in InfluxDB or SQLite."""
+    """Store candles, predictions, scores and anomalies in InfluxDB or SQLite."""
     from chaintide.sinks.runner import run_sink
 
     settings = settings_at(data_dir)
