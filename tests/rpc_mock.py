@@ -48,10 +48,13 @@ class MockNode:
         self.calls: Counter[str] = Counter()
         self.has_receipts = True
         self.has_finalized = True
+        self.has_batches = True
+        self.spoils = {"blocks", "ranges"}  # where logs are spoilt
         self.range_limit = 1_000_000
         self.silent_range = 1_000_000  # as many blocks end in a time-out of the node's own
         self.scale_of = lambda token: 6 if token == USDC else 18
         self.told_first: dict[str, list[dict[str, Any]]] = {}  # by method, before the truth
+        self._headers: dict[str, dict[str, str]] = {}
         self._stop = asyncio.Event()
         app = web.Application()
         app.router.add_post("/", self._serve)
@@ -78,13 +81,13 @@ class MockNode:
                 return fault
         return None
 
-    async def _serve(self, request: web.Request) -> web.Response:  # noqa: C901, PLR0911
-        call = await request.json()
-        self.calls[call["method"]] += 1
-        if call["method"] in self.dead:
+    async def _serve(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        calls = asked if isinstance(asked, list) else [asked]
+        if any(call["method"] in self.dead for call in calls):
             self.happened["dead"] += 1
             return web.Response(status=503)
-        match self.takes("429", "503", "time-out", "not JSON", "too busy"):
+        match self.takes("429", "503", "time-out", "not JSON"):
             case "429":
                 return web.Response(status=429, text="slow down")
             case "503":
@@ -93,8 +96,17 @@ class MockNode:
                 await self._stop.wait()
             case "not JSON":
                 return web.Response(text="<html>")
-            case "too busy":
-                return answer(call, error={"code": -32005, "message": "request limit reached"})
+        if not isinstance(asked, list):
+            return web.json_response(self._answer(asked))
+        if not self.has_batches:
+            return web.json_response(answer({"id": None}, error={"code": -32600, "message": "one"}))
+        self.calls["batches"] += 1
+        return web.json_response([self._answer(call) for call in reversed(calls)])
+
+    def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        self.calls[call["method"]] += 1
+        if self.takes("too busy"):
+            return answer(call, error={"code": -32005, "message": "request limit reached"})
         if first := self.told_first.get(call["method"]):
             return answer(call, **first.pop())
         handle = getattr(self, f"_{call['method']}", None)
@@ -121,11 +133,11 @@ class MockNode:
         place = int(number, 16)
         if place > 0 and self.takes("wrong header"):
             place -= 1
-        return header(self.chain.blocks[place]) if place < len(self.chain.blocks) else None
+        return self._header(self.chain.blocks[place]) if place < len(self.chain.blocks) else None
 
     def _eth_getBlockByHash(self, block_hash: str, _full: bool) -> Any:  # noqa: N802
         block = self.chain.by_hash.get(block_hash)
-        return header(block) if block else None
+        return self._header(block) if block else None
 
     def _eth_getBlockReceipts(self, block_hash: str) -> Any:  # noqa: N802
         if not self.has_receipts:
@@ -133,13 +145,15 @@ class MockNode:
         block = self.chain.by_hash.get(block_hash)
         if block is None:
             return None
-        logs = self._spoilt(block)
+        logs = self._spoilt(block, "blocks")
         return [to_json(receipt) for receipt in receipts(block, logs)]
 
     def _eth_getLogs(self, wanted: dict[str, Any]) -> Any:  # noqa: N802
         if (block_hash := wanted.get("blockHash")) is not None:
             block = self.chain.by_hash.get(block_hash)
-            return None if block is None else [to_json(log) for log in self._spoilt(block)]
+            return (
+                None if block is None else [to_json(log) for log in self._spoilt(block, "blocks")]
+            )
         first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
         if len(wanted["address"]) > 1_000:
             raise LookupError("exceed max addresses")
@@ -150,7 +164,7 @@ class MockNode:
         return [
             to_json(log)
             for block in self.chain.blocks[first : last + 1]
-            for log in block.logs
+            for log in self._spoilt(block, "ranges")
             if log.address in wanted["address"]
         ]
 
@@ -170,10 +184,10 @@ class MockNode:
         blocks = self.chain.blocks
         match self.takes("lagging node", "head goes back"):
             case "lagging node":
-                return header(blocks[max(0, len(blocks) - 4)])
+                return self._header(blocks[max(0, len(blocks) - 4)])
             case "head goes back":
-                return header(blocks[0])
-        return header(blocks[-1])
+                return self._header(blocks[0])
+        return self._header(blocks[-1])
 
     def _finalized(self) -> Any:
         if not self.has_finalized:
@@ -181,7 +195,7 @@ class MockNode:
         final = self.chain.finalized
         if final is None:
             return None
-        told = header(self.chain.blocks[final.number])
+        told = self._header(self.chain.blocks[final.number])
         match self.takes("finalized above head", "finalized is another block"):
             case "finalized above head":
                 return told | {"number": hex(len(self.chain.blocks) + 50)}
@@ -189,9 +203,15 @@ class MockNode:
                 return told | {"hash": "0x" + "66" * 32}
         return told
 
-    def _spoilt(self, block: Block) -> list[RawLog]:
+    def _header(self, block: Block) -> dict[str, str]:
+        told = self._headers.get(block.header.hash)
+        if told is None:
+            told = self._headers[block.header.hash] = header(block)
+        return told
+
+    def _spoilt(self, block: Block, where: str) -> list[RawLog]:
         logs = list(block.logs)
-        if len(logs) < 3:
+        if len(logs) < 3 or where not in self.spoils:
             return logs
         match self.takes(
             "empty logs", "interior drop", "cut tail", "wrong hash", "duplicate index"
@@ -213,8 +233,8 @@ def hex_word(number: int) -> str:
     return "0x" + number.to_bytes(32).hex()
 
 
-def answer(call: dict[str, Any], **outcome: Any) -> web.Response:
-    return web.json_response({"jsonrpc": "2.0", "id": call["id"], **outcome})
+def answer(call: dict[str, Any], **outcome: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": call["id"], **outcome}
 
 
 def to_json(record: RawLog | RawReceipt) -> Any:

@@ -62,7 +62,32 @@ def header_of(raw: Any) -> Header:  # noqa: ANN401  JSON
         BadRecordError: If it is none.
     """
     try:
-        told = msgspec.convert(raw, _RawHeader)
+        return _header(msgspec.convert(raw, _RawHeader))
+    except msgspec.ValidationError as error:
+        raise BadRecordError(f"not a header: {error}") from error
+
+
+_headers: msgspec.json.Decoder[_RawHeader | None] = msgspec.json.Decoder(_RawHeader | None)
+
+
+def header_in(answer: bytes | msgspec.Raw) -> Header | None:
+    """Return the header in a node's answer, None if it says null.
+
+    >>> header_in(b"null") is None
+    True
+
+    Raises:
+        BadRecordError: If it is none.
+    """
+    try:
+        told = _headers.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRecordError(f"not a header: {error}") from error
+    return None if told is None else _header(told)
+
+
+def _header(told: _RawHeader) -> Header:
+    try:
         header = Header(
             number=int(told.number, 16),
             hash=_hash(told.hash),
@@ -71,7 +96,7 @@ def header_of(raw: Any) -> Header:  # noqa: ANN401  JSON
             bloom=int(told.logs_bloom, 16),
             receipts_root=told.receipts_root.lower(),
         )
-    except (msgspec.ValidationError, ValueError) as error:
+    except ValueError as error:
         raise BadRecordError(f"not a header: {error}") from error
     if not 0 <= header.number < _MAX_NUMBER or header.time_ms < 0:
         raise BadRecordError(f"not a header: number {header.number} time_ms {header.time_ms}")

@@ -36,3 +36,27 @@ def bloom_of(logs: Iterable[RawLog]) -> int:
     for item in items:
         bloom |= bloom_bits(item)
     return bloom
+
+
+class AddressFilter:
+    """Tells of blooms whether they may hold logs of any of some addresses.
+
+    >>> address = "0x" + "a1" * 20
+    >>> sought = AddressFilter([address])
+    >>> sought.may_match(bloom_bits(address)), sought.may_match(0)
+    (True, False)
+    """
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        self._by_lowest: dict[int, list[int]] = {}  # what no bit is set for is not looked at
+        for bits in map(bloom_bits, addresses):
+            self._by_lowest.setdefault(bits & -bits, []).append(bits)
+
+    def may_match(self, bloom: int) -> bool:
+        """Return False if a block with this bloom has no log of them for certain."""
+        return any(
+            bloom & bits == bits
+            for lowest, those in self._by_lowest.items()
+            if bloom & lowest
+            for bits in those
+        )

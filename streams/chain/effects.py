@@ -14,7 +14,6 @@ from chaintide.streams.feeds.status import FeedStatus
 
 logger = logging.getLogger(__name__)
 MAX_REPORTED: Final = 1_000  # markets that a report names
-_HINTS: Final = {"receipts differ": "; if those of every node do, set has_receipts = false"}
 
 
 @dataclass(slots=True)
@@ -40,8 +39,9 @@ class Effects:
         """Carry ``steps`` out; what they write is written for certain once the pipe is drained."""
         for step in steps:
             match step:
-                case Reject(reason, detail):
-                    self._reject(reason, detail)
+                case Reject():
+                    self.count(step)
+                    self.node.rpc.elsewhere()
                 case Halt(reason):
                     logger.error("%s", reason)
                 case Apply() | ApplyRange():
@@ -49,17 +49,17 @@ class Effects:
                 case _:
                     await self.pipe.put(self.publishing.plan(step))
 
+    def count(self, reject: Reject) -> None:
+        """Count what was rejected, and tell of it."""
+        self.rejects[reject.reason] = self.rejects.get(reject.reason, 0) + 1
+        self.status.bad_messages += 1
+        self.rejected = str(reject)
+        logger.warning("chain=%s rejected: %s", self.publishing.chain, reject)
+
     def note(self, error: Exception) -> None:
         """Tell why nothing goes on."""
         self.status.state, self.status.last_error = "connecting", str(error)[:200]
         logger.warning("chain=%s waits: %s", self.publishing.chain, error)
-
-    def _reject(self, reason: str, detail: str) -> None:
-        self.rejects[reason] = self.rejects.get(reason, 0) + 1
-        self.status.bad_messages += 1
-        self.rejected = f"{reason} {detail}{_HINTS.get(reason, '')}"
-        logger.warning("chain=%s rejected: %s %s", self.publishing.chain, reason, detail)
-        self.node.rpc.elsewhere()
 
     async def _apply(self, reading: Reading) -> None:
         aliases = await self.learning.learn(reading)

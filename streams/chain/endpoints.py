@@ -90,6 +90,11 @@ class Endpoints:
             if not one.is_foreign and one.breaker.state(now_ms=now_ms) != "open"
         ]
 
+    @property
+    def first(self) -> Endpoint:
+        """The preferred one."""
+        return self.all[self._first]
+
     def rotate(self) -> None:
         """Prefer the next one from now on."""
         self._first = (self._first + 1) % len(self.all)
@@ -98,5 +103,5 @@ class Endpoints:
         """Count a failure of ``endpoint``: prefer another, and ask it for its chain again."""
         endpoint.breaker.on_failure(now_ms=now_ms)
         endpoint.is_checked = False
-        if self.all[self._first] is endpoint:
+        if self.first is endpoint:
             self.rotate()

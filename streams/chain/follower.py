@@ -1,6 +1,6 @@
 """Follows one chain: heads in, questions out; answers in, blocks applied, undone and final out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -212,17 +212,34 @@ class Follower:
         return [*steps, Apply(header, logs)]
 
     def on_range(
-        self, headers: dict[int, Header], logs: Sequence[RawLog], end: Header
+        self, headers: Mapping[int, Header], logs: Sequence[RawLog], end: Header
     ) -> list[Step]:
-        """Take the wanted logs of the blocks after the last one up to ``end``, which is final."""
+        """Take the wanted logs of the blocks after the last one up to ``end``, which is final.
+
+        ``headers`` are those of the first of them, and of all blocks with logs.
+        """
         last = self.window.last
         if last is not None and (last.number >= end.number or last.number != self.window.final):
             return [Reject("range does not follow", f"end={end.number} last={last.number}")]
         if fault := fault_of_range(headers, logs):
             return [Reject(fault, f"end={end.number}")]
+        if last is not None and not _is_joined(last, headers):
+            return self._on_seam(last)
+        self._rejects = 0
         self._forget()  # what was to follow the blocks before is final now, or never will be
         self.window.restart(_seen(end))
         return [ApplyRange(headers, logs, end), Finalize(_seen(end))]
+
+    def _on_seam(self, last: Seen) -> list[Step]:
+        """Believe that the last final block was taken back once it was told again and again."""
+        self._rejects += 1
+        if self._rejects < MAX_REJECTS:
+            return [Reject("headers do not join", f"number={last.number} hash={last.hash}")]
+        self.halted = (
+            f"chain {self.rules.chain} took back its final block {last.number}: "
+            f"block {last.number + 1} has another parent than {last.hash}"
+        )
+        return [Halt(self.halted)]
 
     def _retreat(self, to_number: int) -> Retreat:
         self.window.cut(to_number)
@@ -242,6 +259,11 @@ class Follower:
     def _forget(self) -> None:
         """Forget what the nodes said; the next head begins anew."""
         self._branch, self._target, self._is_confirmed, self._rejects = [], None, False, 0
+
+
+def _is_joined(last: Seen, headers: Mapping[int, Header]) -> bool:
+    following = headers.get(last.number + 1)
+    return following is not None and following.parent_hash == last.hash
 
 
 def _seen(header: Header) -> Seen:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
+from chaintide.streams.chain.archive import PastRange
 from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.blocks import Header
 from chaintide.streams.chain.effects import Effects
@@ -52,7 +54,7 @@ class ChainFeed:
 
     def __post_init__(self) -> None:
         self._effects = Effects(self.node, self.publishing, self.ledger, self.status, self.now_ms)
-        self._past = Past(self.node, self.publishing.watch)
+        self._past = Past(self.node, self.publishing.watch, self._effects.count)
 
     @property
     def rejects(self) -> dict[str, int]:
@@ -151,25 +153,31 @@ class ChainFeed:
 
     async def _fill(self, address: str, hole: Range, on_blocks: Callable[[int], None]) -> None:
         made = self.publishing.watch.made_by(address, hole.last)
-        async for at, past in self._past.read(hole, [address, *made]):
-            reading = self.publishing.read(ApplyRange(past.headers, past.logs, past.end))
-            synced = Synced(
-                chain=self.publishing.chain,
-                address=address,
-                first=at.first,
-                last=at.last,
-                epoch=self.publishing.epoch,
-            )
-            await self._check_owner()
-            aliases = await self._effects.learning.learn(reading)
-            coverage = self.log.coverage
-            if address in coverage.rebuilds:
-                plan = self.publishing.rebuilding(reading, synced, coverage, aliases)
-            else:
-                plan = self.publishing.syncing(reading, synced, aliases)
-            await self.ledger.write(plan)
-            self.log.on_record(synced)
-            on_blocks(len(at))
+        window = self.follower.window
+        reading = self._past.read(hole, [address, *made], window.at(window.final))
+        async with aclosing(reading) as ranges:
+            async for at, past in ranges:
+                await self._write_past(address, at, past)
+                on_blocks(len(at))
+
+    async def _write_past(self, address: str, at: Range, past: PastRange) -> None:
+        reading = self.publishing.read(ApplyRange(past.headers, past.logs, past.end))
+        synced = Synced(
+            chain=self.publishing.chain,
+            address=address,
+            first=at.first,
+            last=at.last,
+            epoch=self.publishing.epoch,
+        )
+        await self._check_owner()
+        aliases = await self._effects.learning.learn(reading)
+        coverage = self.log.coverage
+        if address in coverage.rebuilds:
+            plan = self.publishing.rebuilding(reading, synced, coverage, aliases)
+        else:
+            plan = self.publishing.syncing(reading, synced, aliases)
+        await self.ledger.write(plan)
+        self.log.on_record(synced)
 
     # ------------------------------------------------------------------ owning
 
@@ -212,9 +220,7 @@ class ChainFeed:
         watch = self.publishing.watch
         if follower.window.final < 0 or not watch.factories:
             return
-        whole = Range(follower.rules.start, follower.window.final)
-        async for _ in self._past.read(whole, watch.factories, is_wanted=watch.is_factory):
-            pass
+        await self._past.find_children(Range(follower.rules.start, follower.window.final))
 
     async def _fill_holes(self, follower: Follower) -> None:
         for address, named in self.publishing.watch.named.items():
@@ -236,12 +242,19 @@ class ChainFeed:
             return
         self.status.state = "backfilling"
         whole = Range(first, final.number)
-        async for at, past in self._past.read(whole, self.publishing.watch.addresses):
-            steps = follower.on_range(past.headers, past.logs, past.end)
-            await self._effects.do(steps)
-            if any(isinstance(step, Reject) for step in steps):
-                raise BadRecordError(f"blocks {at.first} to {at.last} have to be asked for again")
-            on_blocks(len(at))
+        reading = self._past.read(whole, self.publishing.watch.addresses, final)
+        async with aclosing(reading) as ranges:
+            async for at, past in ranges:
+                await self._apply_range(follower, at, past)
+                on_blocks(len(at))
+
+    async def _apply_range(self, follower: Follower, at: Range, past: PastRange) -> None:
+        steps = follower.on_range(past.headers, past.logs, past.end)
+        await self._effects.do(steps)
+        if follower.halted:
+            raise HaltedError(follower.halted)
+        if any(isinstance(step, Reject) for step in steps):
+            raise BadRecordError(f"blocks {at.first} to {at.last} have to be asked for again")
 
     def _following(self) -> int:
         last = self.follower.window.last

@@ -99,11 +99,6 @@ class Ranges(Generic[_T]):
         self._again += [Range(asked.first, middle - 1), Range(middle, asked.last)]
         return True
 
-    def on_failed(self, asked: Range) -> None:
-        """Ask for ``asked`` again later: it was not its size."""
-        self._out -= 1
-        self._again.append(asked)
-
     def on_result(self, asked: Range, result: _T) -> list[tuple[Range, _T]]:
         """Return every result that is next in order now."""
         self._out -= 1

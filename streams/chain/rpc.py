@@ -1,11 +1,18 @@
 """Calls to the nodes of one chain over web3.py, which fail over from one endpoint to the next."""
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import (
+    ClientError,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    TCPConnector,
+)
 from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
@@ -14,6 +21,8 @@ from chaintide.streams.errors import ChaintideError, FatalError, RetryableError
 
 logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 10.0
+_BATCHES: Final = "batches"
+_T = TypeVar("_T")
 _FAILURES: Final = (ClientError, TimeoutError, OSError, msgspec.DecodeError, ValueError)
 
 
@@ -30,11 +39,15 @@ class RestingError(RetryableError):
 
 
 class _Answer(msgspec.Struct, frozen=True):
+    id: int | str | None = None
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: Any = None
 
 
 _answer = msgspec.json.Decoder(_Answer)
+_answers: msgspec.json.Decoder[_Answer | list[_Answer]] = msgspec.json.Decoder(
+    _Answer | list[_Answer]
+)
 
 
 class _Provider(AsyncHTTPProvider):
@@ -49,6 +62,17 @@ class _Provider(AsyncHTTPProvider):
     async def disconnect(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def ask_many(
+        self, method: str, many: Sequence[Sequence[object]]
+    ) -> _Answer | list[_Answer]:
+        """Return the answers to a batch, in any order, or the one that says why there is none."""
+        calls = [
+            {"jsonrpc": "2.0", "id": n, "method": method, "params": params}
+            for n, params in enumerate(many)
+        ]
+        request = msgspec.json.encode(calls)
+        return _answers.decode(await self._make_request(RPCEndpoint(method), request))
 
     async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:  # noqa: ARG002
         if self._session is None:
@@ -113,8 +137,8 @@ class Rpc:
         for endpoint in order:
             if endpoint.lacks(what, now_ms=self._now_ms()):
                 continue
-            told = await self._try(endpoint, method, params)
-            if isinstance(told, msgspec.Raw):
+            told = await self._try(endpoint, what, partial(self._ask, endpoint, method, params))
+            if not isinstance(told, str):
                 return told
             last = told or last
         if all(endpoint.is_foreign for endpoint in self.endpoints.all):
@@ -125,9 +149,43 @@ class Rpc:
             raise RpcError("unknown method", f"no such method: no endpoint knows {what}")
         raise RetryableError(f"no endpoint answers {method}: {last}")
 
-    def elsewhere(self) -> None:
-        """Ask another endpoint from now on: the last one's answer was not believed."""
-        self.endpoints.rotate()
+    async def read_many(self, method: str, many: Sequence[Sequence[object]]) -> list[msgspec.Raw]:
+        """Return the results of several calls of ``method``, as ``read`` does, in their order.
+
+        They are one question where an endpoint takes batches; what that leaves open is asked for
+        one by one.
+
+        Raises:
+            RpcError: If a call itself is refused.
+            RetryableError: If no endpoint answers.
+            FatalError: If every endpoint is of another chain.
+        """
+        told = await self._batch(method, many)
+        return [
+            await self.read(method, *params) if result is None else result
+            for params, result in zip(many, told, strict=True)
+        ]
+
+    async def _batch(
+        self, method: str, many: Sequence[Sequence[object]]
+    ) -> list[msgspec.Raw | None]:
+        now_ms = self._now_ms()
+        for endpoint in self.endpoints.order(now_ms=now_ms):
+            if endpoint.lacks(_BATCHES, now_ms=now_ms):
+                continue
+            ask = partial(self._ask_many, endpoint, method, many)
+            told = await self._try(endpoint, _BATCHES, ask)
+            if not isinstance(told, str):
+                return told
+        return [None] * len(many)
+
+    def elsewhere(self, since: Endpoint | None = None) -> None:
+        """Ask another endpoint from now on: the last one's answer was not believed.
+
+        Not if another one than ``since`` is asked already: many questions may have been out.
+        """
+        if since is None or since is self.endpoints.first:
+            self.endpoints.rotate()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -135,22 +193,22 @@ class Rpc:
             await provider.disconnect()
 
     async def _try(
-        self, endpoint: Endpoint, method: str, params: Sequence[object]
-    ) -> msgspec.Raw | str:
-        """Return the answer of one endpoint, or what went wrong; "" if it lacks the method."""
+        self, endpoint: Endpoint, what: str, ask: Callable[[], Awaitable[_T]]
+    ) -> _T | str:
+        """Return the answer of one endpoint, or what went wrong; "" if it lacks ``what``."""
         fault = ""
         try:
             await self._check(endpoint)
-            result = await self._ask(endpoint, method, params)
+            result = await ask()
         except RetryableError as error:
             fault = f"{endpoint.url}: {error}"
             self.endpoints.on_failure(endpoint, now_ms=self._now_ms())
-            logger.warning("endpoint failed method=%s error=%s", method, fault)
+            logger.warning("endpoint failed method=%s error=%s", what, fault)
         except RpcError as error:
             if error.complaint != "unknown method":
                 raise
-            endpoint.on_lack(_what(method, params), now_ms=self._now_ms())
-            logger.warning("endpoint %s lacks %s: %s", endpoint.url, _what(method, params), error)
+            endpoint.on_lack(what, now_ms=self._now_ms())
+            logger.warning("endpoint %s lacks %s: %s", endpoint.url, what, error)
         except FatalError as error:
             fault = str(error)
             logger.error("endpoint of another chain %s", fault)  # noqa: TRY400
@@ -174,20 +232,49 @@ class Rpc:
             answer: Any = await provider.make_request(RPCEndpoint(method), list(params))
         except _FAILURES as error:
             raise RetryableError(f"{type(error).__name__} {error}") from error
-        told: _Answer = answer["result"]
-        if told.error is None:
-            if isinstance(told.result, msgspec.UnsetType):
-                raise RetryableError(f"not an answer to {method}")
-            return told.result
-        fault = told.error if isinstance(told.error, dict) else {"message": str(told.error)}
-        message = str(fault.get("message", ""))
-        code = fault.get("code", 0)
-        complaint = complaint_of(code if isinstance(code, int) else 0, message)
-        if complaint == "refused" and _is_of_final(params):
-            complaint = "unknown method"  # of a tag; each kind of node says so in its own words
-        if complaint == "elsewhere":
-            raise RetryableError(message)
-        raise RpcError(complaint, message)
+        return _result(method, params, answer["result"])
+
+    async def _ask_many(
+        self, endpoint: Endpoint, method: str, many: Sequence[Sequence[object]]
+    ) -> list[msgspec.Raw | None]:
+        """Return the results of a batch; None where there is an error instead.
+
+        Nodes refuse batches, or as large ones, in any way they like, so a refusal says nothing more
+        than that there are no batches. Some only never answer.
+        """
+        try:
+            told = await self._providers[endpoint.url].ask_many(method, many)
+        except _FAILURES as error:
+            if _is_refusal(error):
+                raise RpcError("unknown method", f"{type(error).__name__} {error}") from error
+            raise RetryableError(f"{type(error).__name__} {error}") from error
+        if isinstance(told, _Answer):
+            raise RpcError("unknown method", str(told.error))
+        results = {one.id: one.result for one in told if one.error is None}
+        found = [results.get(n) for n in range(len(many))]
+        return [raw if isinstance(raw, msgspec.Raw) else None for raw in found]
+
+
+def _result(method: str, params: Sequence[object], told: _Answer) -> msgspec.Raw:
+    if told.error is None:
+        if isinstance(told.result, msgspec.UnsetType):
+            raise RetryableError(f"not an answer to {method}")
+        return told.result
+    fault = told.error if isinstance(told.error, dict) else {"message": str(told.error)}
+    message = str(fault.get("message", ""))
+    code = fault.get("code", 0)
+    complaint = complaint_of(code if isinstance(code, int) else 0, message)
+    if complaint == "refused" and _is_of_final(params):
+        complaint = "unknown method"  # of a tag; each kind of node says so in its own words
+    if complaint == "elsewhere":
+        raise RetryableError(message)
+    raise RpcError(complaint, message)
+
+
+def _is_refusal(error: Exception) -> bool:
+    if isinstance(error, ClientResponseError):
+        return 400 <= error.status < 500 and error.status != 429
+    return isinstance(error, TimeoutError)
 
 
 def _is_of_final(params: Sequence[object]) -> bool:

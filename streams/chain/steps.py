@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.window import Seen
+
+_HINTS: Final = {"receipts differ": "; if those of every node do, set has_receipts = false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class Reject:
 
     reason: str
     detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.detail}{_HINTS.get(self.reason, '')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Whether the logs a node gave for a block can be the logs of that block."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from chaintide.streams.chain.blocks import Header, RawLog
-from chaintide.streams.chain.bloom import bloom_of
+from chaintide.streams.chain.bloom import AddressFilter, bloom_of
 
 Fault = Literal[
     "logs of another block",
@@ -16,6 +16,10 @@ Fault = Literal[
     "transactions out of order",
     "bloom differs",
     "receipts differ",
+    "headers are missing",
+    "headers do not join",
+    "logs are missing",
+    "logs differ",
 ]
 MAX_LOGS: Final = 1 << 20
 _INDEXES: Final = [hex(n) for n in range(4_096)]  # as nodes write them
@@ -59,7 +63,7 @@ def _is_of(header: Header, log: RawLog) -> bool:
     return log.block_hash.lower() == header.hash and int(log.block_number, 16) == header.number
 
 
-def fault_of_range(headers: dict[int, Header], logs: Sequence[RawLog]) -> Fault | None:
+def fault_of_range(headers: Mapping[int, Header], logs: Sequence[RawLog]) -> Fault | None:
     """Return what is wrong with some of the logs of the blocks ``headers``, or None."""
     try:
         places = [(int(log.block_number, 16), log.index) for log in logs]
@@ -75,6 +79,48 @@ def fault_of_range(headers: dict[int, Header], logs: Sequence[RawLog]) -> Fault 
     if len(set(places)) != len(places):
         return "log index twice"
     return None if places == sorted(places) else "logs out of order"
+
+
+def fault_of_headers(headers: Mapping[int, Header], first: int, last: int) -> Fault | None:
+    """Return what is wrong with ``headers`` as those of all blocks from ``first`` to ``last``."""
+    if any(number not in headers for number in range(first, last + 1)):
+        return "headers are missing"
+    for number in range(first + 1, last + 1):
+        if headers[number].parent_hash != headers[number - 1].hash:
+            return "headers do not join"
+    return None
+
+
+def fault_of_told(told: Sequence[RawLog], proven: Sequence[RawLog]) -> Fault | None:
+    """Return what is wrong with the logs ``told`` of a range, of which these are ``proven``."""
+    if told == proven:
+        return None
+    ours, theirs = ({_plain(log) for log in logs} for logs in (proven, told))
+    if ours <= theirs:
+        return None if ours == theirs else "logs differ"
+    places = [{plain[:2] for plain in plains} for plains in (ours, theirs)]
+    return "logs differ" if places[0] <= places[1] else "logs are missing"
+
+
+def _plain(log: RawLog) -> tuple[int, int, str, str, str]:
+    """Return what two nodes have to tell alike, however they write it."""
+    topics = " ".join(log.topics).lower()
+    return int(log.block_number, 16), log.index, log.address.lower(), topics, log.data.lower()
+
+
+def doubtful(
+    headers: Mapping[int, Header], logs: Sequence[RawLog], addresses: Sequence[str]
+) -> list[int]:
+    """Return which blocks have to be read whole to know every log of ``addresses``.
+
+    They are those that ``logs`` are of, and those whose bloom says that they may have some.
+    """
+    told, sought = {int(log.block_number, 16) for log in logs}, AddressFilter(addresses)
+    return [
+        number
+        for number, header in sorted(headers.items())
+        if number in told or sought.may_match(header.bloom)
+    ]
 
 
 def _fault_of_indexes(indexes: list[int]) -> Fault | None:

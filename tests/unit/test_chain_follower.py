@@ -258,6 +258,33 @@ def test_ranges_follow_each_other_and_are_final(chain):
     assert isinstance(reject, Reject)
 
 
+def test_a_range_that_does_not_join_the_final_block_halts_the_chain_once_told_again(chain):
+    one = follower()
+    headers = {n: chain.blocks[n].header for n in range(4)}
+    one.on_range(headers, [], headers[3])
+    other = msgspec.structs.replace(chain.blocks[4].header, parent_hash="0x" + "66" * 32)
+    for _ in range(MAX_REJECTS - 1):
+        [reject] = one.on_range({4: other}, [], other)
+        assert isinstance(reject, Reject)
+        assert reject.reason == "headers do not join"
+        assert not one.halted
+    [halt] = one.on_range({4: other}, [], other)
+    assert isinstance(halt, Halt)
+    assert "took back its final block 3" in one.halted
+
+
+def test_a_range_that_joins_ends_the_doubts_of_those_before(chain):
+    one = follower()
+    headers = {n: chain.blocks[n].header for n in range(6)}
+    for number in (3, 4, 5):
+        [*_, last] = one.on_range(headers, [], headers[number])
+        assert isinstance(last, Finalize)
+        end = msgspec.structs.replace(headers[0], number=number + 1)
+        for _ in range(MAX_REJECTS - 1):
+            [reject] = one.on_range({}, [], end)
+            assert isinstance(reject, Reject), "the first header says what the range joins"
+
+
 def test_a_full_window_waits_until_something_is_final(chain, monkeypatch):
     monkeypatch.setattr(windows, "MAX_BLOCKS", 4)
     one = follower()

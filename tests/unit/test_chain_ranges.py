@@ -93,7 +93,7 @@ def test_one_block_that_is_too_large_cannot_be_halved():
     st.integers(1, 400),
     st.integers(1, 64),
     st.integers(1, 5),
-    st.lists(st.sampled_from(["good", "good", "large", "failed"]), max_size=60),
+    st.lists(st.sampled_from(["good", "good", "large"]), max_size=60),
     st.randoms(use_true_random=False),
 )
 def test_every_block_comes_out_once_and_in_order(first, count, size, parallel, fates, random):  # noqa: PLR0917
@@ -108,8 +108,6 @@ def test_every_block_comes_out_once_and_in_order(first, count, size, parallel, f
         match fates.pop() if fates else "good":
             case "large":
                 ranges.on_too_large(asked)
-            case "failed":
-                ranges.on_failed(asked)
             case _:
                 for _, blocks in ranges.on_result(asked, [*range(asked.first, asked.last + 1)]):
                     got += blocks
