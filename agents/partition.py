@@ -24,14 +24,14 @@ from chaintide.streams.records import (
     TradeBatch,
     Undo,
 )
-from chaintide.streams.topics import TRADES
+from chaintide.streams.topics import TRADES, Topic
 
 MAX_MARKETS = 10_000
 MAX_QUOTED_BYTES = 65_536
 
 
 class Input(msgspec.Struct, frozen=True):
-    """One message of the trades topic; ``time_ms`` is when the broker got it."""
+    """One message of a topic that is computed from; ``time_ms`` is when the broker got it."""
 
     partition: int
     offset: int
@@ -94,7 +94,7 @@ class PartitionLogic:
                 case Rebuild():
                     self._on_rebuild(record, message)
         except BadRecordError as error:
-            return [_dead_letter(message, error.reason, message.value)]
+            return [dead_letter(TRADES, message, error.reason)]
         return []
 
     def _on_trades(self, batch: TradeBatch, message: Input) -> list[Refused]:
@@ -102,7 +102,8 @@ class PartitionLogic:
         bad = codec.faults(batch, message.time_ms)
         for row, reason in bad.items():
             text = f"trade {batch.ids[row]} of {batch.market}: {reason}"
-            refused.append(_dead_letter(message, text, codec.encode(rows(batch, [row]))))
+            alone = msgspec.structs.replace(message, value=codec.encode(rows(batch, [row])))
+            refused.append(dead_letter(TRADES, alone, text))
         if bad:
             batch = rows(batch, [row for row in range(len(batch)) if row not in bad])
         if not len(batch):
@@ -238,19 +239,19 @@ def _is_settled(batch: TradeBatch, logic: CandleLogic) -> bool:
     return batch.block is not None and batch.block <= logic.book.settled
 
 
-def _dead_letter(message: Input, reason: str, value: bytes) -> DeadLetter:
+def dead_letter(topic: Topic, message: Input, reason: str) -> DeadLetter:
+    """Return as much of ``message`` of ``topic`` as a dead letter holds, with the reason."""
     return DeadLetter(
-        topic=TRADES.name,
+        topic=topic.name,
         partition=message.partition,
         offset=message.offset,
         reason=reason,
-        key=quoted(message.key),
-        value=quoted(value),
+        key=_quoted(message.key),
+        value=_quoted(message.value),
     )
 
 
-def quoted(raw: bytes) -> str:
-    """Return as much of ``raw`` as a dead letter holds, as text."""
+def _quoted(raw: bytes) -> str:
     return raw[:MAX_QUOTED_BYTES].decode(errors="backslashreplace")
 
 

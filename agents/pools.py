@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from chaintide.agents.changelog import CHAIN_KEY, OWNER_KEY, Entry, Mark, chain_entry
-from chaintide.agents.partition import Input, quoted
+from chaintide.agents.partition import Input, dead_letter
 from chaintide.agents.reserves import kind_of, state_after
 from chaintide.streams import codec
 from chaintide.streams.chain.records import ChainLog, ChainMessage, Head
@@ -78,10 +78,10 @@ class PoolsLogic:
         try:
             record: ChainMessage = codec.decode(_messages, message.value)
         except BadRecordError as error:
-            return [_dead_letter(message, error.reason)]
+            return [dead_letter(CHAIN, message, error.reason)]
         if record.v != SCHEMA_VERSION:
             reason = f"schema version {record.v}, this program reads {SCHEMA_VERSION}"
-            return [_dead_letter(message, reason)]
+            return [dead_letter(CHAIN, message, reason)]
         match record:
             case ChainLog():
                 self._on_log(record)
@@ -166,14 +166,3 @@ class PoolsLogic:
 def _newer(old: _Versioned | None, new: _Versioned) -> _Versioned:
     is_newer = old is None or (old.generation, old.offset) <= (new.generation, new.offset)
     return new if is_newer or old is None else old
-
-
-def _dead_letter(message: Input, reason: str) -> DeadLetter:
-    return DeadLetter(
-        topic=CHAIN.name,
-        partition=message.partition,
-        offset=message.offset,
-        reason=reason,
-        key=quoted(message.key),
-        value=quoted(message.value),
-    )

@@ -25,7 +25,7 @@ from chaintide.agents.forecasts.silence import Silence
 from chaintide.agents.learning.intake import bars_of, on_minutes, predictions
 from chaintide.agents.learning.learner import Learner, Tick
 from chaintide.agents.learning.references import LEAST_MINUTES
-from chaintide.agents.partition import Input, quoted
+from chaintide.agents.partition import Input, dead_letter
 from chaintide.streams import codec
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.intervals import MINUTE_MS, ORIGIN_MS, WIDTH_MS, Interval
@@ -97,10 +97,10 @@ class ForecastsLogic:
         try:
             batch = codec.decode(_batches, message.value)
         except BadRecordError as error:
-            return [_dead_letter(message, error.reason)]
+            return [dead_letter(CANDLES, message, error.reason)]
         if batch.v != SCHEMA_VERSION:
             reason = f"schema version {batch.v}, this program reads {SCHEMA_VERSION}"
-            return [_dead_letter(message, reason)]
+            return [dead_letter(CANDLES, message, reason)]
         if self._is_known(batch.market) and not self._selection.is_stale(batch):
             self._silence.on_market(batch.market, message.time_ms)
             self._on_batch(batch)
@@ -273,14 +273,3 @@ class ForecastsLogic:
 def _has_reference(interval: Interval) -> bool:
     """Return whether labels are made of the mean of the last minute."""
     return WIDTH_MS[interval] >= LEAST_MINUTES * MINUTE_MS
-
-
-def _dead_letter(message: Input, reason: str) -> DeadLetter:
-    return DeadLetter(
-        topic=CANDLES.name,
-        partition=message.partition,
-        offset=message.offset,
-        reason=reason,
-        key=quoted(message.key),
-        value=quoted(message.value),
-    )
