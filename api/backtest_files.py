@@ -14,7 +14,7 @@ from chaintide.agents.learning.history import History, Recorded, of_candles, of_
 from chaintide.streams import codec, recording
 from chaintide.streams.errors import BadRecordError, ConfigError
 from chaintide.streams.intervals import Interval
-from chaintide.streams.recording import Reject, Row
+from chaintide.streams.recording import Reject, Row, filled
 from chaintide.streams.records import Market
 
 COLUMNS: Final = ("market", "open_time_ms", "open", "high", "low", "close", "volume")
@@ -79,20 +79,13 @@ def read_candles(lines: Iterable[str]) -> Iterator[Recorded | Reject]:
     if missing := [name for name in COLUMNS if name not in header]:
         raise BadRecordError(f"the first line must name the columns, it lacks {', '.join(missing)}")
     seen = set[tuple[str, int]]()
-    for cells in filter(None, _whole(table)):
+    for cells in filled(table):
         try:
             candle = _candle(_named(header, cells))
             _see(seen, (candle.market, candle.open_time_ms))
             yield candle
         except BadRecordError as error:
             yield Reject(table.line_num, error.reason, ",".join(cells))
-
-
-def _whole(table: Iterator[list[str]]) -> Iterator[list[str]]:
-    try:
-        yield from table
-    except csv.Error as error:
-        raise BadRecordError(f"no table: {error}; is there a quote that is not closed?") from error
 
 
 def _named(header: list[str], cells: list[str]) -> dict[str, str]:

@@ -61,16 +61,21 @@ def read(lines: Iterable[str]) -> Iterator[Row | Reject]:
     places = [header.index(name) if name in header else -1 for name in COLUMNS]
     width = len(header)
     equal: Counter[tuple[Market, int]] = Counter()
-    for cells in filter(None, _whole(table)):
+    for cells in filled(table):
         try:
             yield _row(_chosen(cells, places, width), equal)
         except BadRecordError as error:
             yield Reject(table.line_num, error.reason, ",".join(cells))
 
 
-def _whole(table: Iterator[list[str]]) -> Iterator[list[str]]:
+def filled(table: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Yield the lines of ``table`` that are not empty.
+
+    Raises:
+        BadRecordError: If a quote is opened and not closed.
+    """
     try:
-        yield from table
+        yield from filter(None, table)
     except csv.Error as error:
         raise BadRecordError(f"no table: {error}; is there a quote that is not closed?") from error
 
