@@ -79,7 +79,7 @@ async def _sync(feed: ChainFeed, wanted: History, console: Console) -> None:
     first = feed.publishing.watch.named[address].start
     holes = feed.log.coverage.unwritten(address, Range(first, last))
     ahead = feed.ahead(last)
-    total = sum(map(len, holes)) + (len(ahead) if ahead else 0)
+    total = sum(len(hole.blocks) for hole in holes) + (len(ahead) if ahead else 0)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("blocks", total=total)

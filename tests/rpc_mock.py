@@ -81,7 +81,7 @@ class MockNode:
                 return fault
         return None
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.Response:  # noqa: PLR0911
         asked = await request.json()
         calls = asked if isinstance(asked, list) else [asked]
         if any(call["method"] in self.dead for call in calls):

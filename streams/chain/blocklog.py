@@ -78,7 +78,7 @@ class BlockLog:
         """Go back; the first time an owner does, what it watches is written from there on."""
         self._cut(to_number)
         if (owner := self._claimed) is not None:
-            self.coverage.claim(owner.contracts, owner.rebuilt, self.window.final)
+            self.coverage.claim(owner, self.window.final)
             self._claimed = None
 
     def _finalize(self, number: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from chaintide.streams.chain.ranges import Range
+from chaintide.streams.chain.records import Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,23 @@ class Rebuilding:
         return Range(self.following, self.whole.last)
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Blocks that are still to be written of the history of a contract, and of what it made.
+
+    If there is a ``since`` they are written, but for what the contract had made before that block.
+    """
+
+    blocks: Range
+    since: int | None = None
+
+
 @dataclass(slots=True)
 class Coverage:
     """For each contract the first block from which on all is written, and spans before it.
 
+    Of a factory ``families`` says from which block on what it made is watched. Spans that were
+    written while that was a later one are written in part only.
     ``passed`` are those that had spans when the chain went on: their markets have seen later
     blocks, and take no earlier trades unless they are rebuilt.
 
@@ -34,19 +48,17 @@ class Coverage:
 
     starts: dict[str, int] = field(default_factory=dict[str, int])
     rebuilds: dict[str, Rebuilding] = field(default_factory=dict[str, Rebuilding])
+    families: dict[str, int] = field(default_factory=dict[str, int])
     passed: set[str] = field(default_factory=set[str])
-    _spans: dict[str, list[Range]] = field(default_factory=dict[str, list[Range]])
+    _spans: dict[str, dict[int, list[Range]]] = field(  # by the block from which on families were
+        default_factory=dict[str, dict[int, list[Range]]]
+    )
 
     def add(self, address: str, first: int, last: int) -> None:
         """Take note that the blocks ``first`` to ``last`` are written too."""
-        spans = sorted([*self._spans.get(address, []), Range(first, last)])
-        merged = spans[:1]
-        for span in spans[1:]:
-            if span.first <= merged[-1].last + 1:
-                merged[-1] = Range(merged[-1].first, max(merged[-1].last, span.last))
-            else:
-                merged.append(span)
-        self._spans[address] = merged
+        spans = self._spans.setdefault(address, {})
+        since = self.families.get(address, 0)
+        spans[since] = _merged([*spans.get(since, []), Range(first, last)])
         at = self.rebuilds.get(address)
         if at is not None and at.following == first:
             self.rebuilds[address] = Rebuilding(at.whole, last + 1)
@@ -57,30 +69,51 @@ class Coverage:
         """Take note that the chain has gone on."""
         self.passed |= self._spans.keys()
 
-    def claim(
-        self, starts: Mapping[str, int], rebuilds: Mapping[str, tuple[int, int]], final: int
-    ) -> None:
-        """Let a new owner watch the contracts in ``starts``, and write some anew.
+    def claim(self, owner: Owner, final: int) -> None:
+        """Let a new owner watch its contracts, and write some anew.
 
-        Of those that are watched no longer, what is written up to the ``final`` block stays so.
+        Of those that are watched no longer, or from a later block on, what is written up to the
+        ``final`` block stays so.
         """
+        for address, since in self._unsaid(owner.families).items():
+            self.families[address] = since
+            self._spans[address] = {since: self._written(address)}
         for address, start in self.starts.items():
-            if address not in starts and start <= final:
-                self.add(address, start, final)
-        self.starts = dict(starts)
-        self.rebuilds = {a: at for a, at in self.rebuilds.items() if a in starts}
-        for address, (first, last) in rebuilds.items():
+            last = min(final, owner.contracts.get(address, final + 1) - 1)
+            if start <= last:
+                self.add(address, start, last)
+        self.starts, self.families = dict(owner.contracts), dict(owner.families)
+        self.rebuilds = {a: at for a, at in self.rebuilds.items() if a in self.starts}
+        for address, (first, last) in owner.rebuilt.items():
             self.rebuilds[address] = Rebuilding(Range(first, last), first)
 
     def missing(self, address: str, first: int, last: int) -> list[Range]:
         """Return the parts of ``first`` to ``last`` that are not written, in order."""
         last = min(last, self.starts.get(address, first) - 1)
-        return self._holes(address, first, last)
+        return _without(self._written(address), Range(first, last))
 
-    def unwritten(self, address: str, blocks: Range) -> list[Range]:
-        """Return what is still to be written of the history of a contract, in order."""
-        at = self.rebuilds.get(address)
-        return [at.rest] if at else self.missing(address, blocks.first, blocks.last)
+    def unwritten(self, address: str, blocks: Range) -> list[Hole]:
+        """Return what is still to be written of the history of a contract, in order.
+
+        >>> coverage = Coverage({"0xfa": 100})
+        >>> coverage.claim(Owner(chain="local", epoch=2, writer="b", contracts={"0xfa": 121},
+        ...     families={"0xfa": 40}), final=120)
+        >>> for hole in coverage.unwritten("0xfa", Range(40, 120)):
+        ...     print(hole)
+        Hole(blocks=Range(first=40, last=99), since=None)
+        Hole(blocks=Range(first=100, last=120), since=100)
+        """
+        if (at := self.rebuilds.get(address)) is not None:
+            return [Hole(at.rest)]
+        whole = Range(blocks.first, min(blocks.last, self.starts.get(address, blocks.first) - 1))
+        rest = _without(self._written(address, self.families.get(address, 0)), whole)
+        found: list[Hole] = []
+        for since in sorted(self._spans.get(address, {})):
+            written = _merged(self._spans[address][since])
+            after = [part for hole in rest for part in _without(written, hole)]
+            found += [Hole(each, since) for hole in rest for each in _without(after, hole)]
+            rest = after
+        return sorted([*found, *map(Hole, rest)], key=lambda hole: hole.blocks)
 
     def rebuild(self, address: str, wanted: Range, window: Range) -> Range | None:
         """Return which blocks to write anew so that the ``wanted`` ones, all final, are in order.
@@ -97,8 +130,8 @@ class Coverage:
         """
         final, last = window.first, window.last
         start = self.starts.get(address, last + 1)
-        holes = self._holes(address, wanted.first, min(start - 1, wanted.last))
-        spans = self._spans.get(address, [])
+        spans = self._written(address)
+        holes = _without(spans, Range(wanted.first, min(start - 1, wanted.last)))
         at = self.rebuilds.get(address)
         if not holes or (at is not None and at.whole.first <= wanted.first):
             return None
@@ -111,23 +144,58 @@ class Coverage:
         """Return whether all of ``wanted`` have been watched so far; of a new chain all have."""
         return not self.starts or self.starts.keys() >= set(wanted)
 
-    def after(self, wanted: Mapping[str, int], following: int) -> dict[str, int]:
+    def changed(self, families: Mapping[str, int]) -> set[str]:
+        """Return the factories of which more or less is to be watched than was so far."""
+        known = self.families | self._unsaid(families)
+        return {a for a in families.keys() & self.starts.keys() if families[a] != known.get(a)}
+
+    def after(
+        self, wanted: Mapping[str, int], families: Mapping[str, int], following: int
+    ) -> dict[str, int]:
         """Return from which block on each of ``wanted`` is written once ``following`` is next.
 
         ``wanted`` has the block from which each contract is to be followed. One that was not
-        watched so far lacks the blocks before ``following``; of a new chain none does.
+        watched so far lacks the blocks before ``following``, and so does what is made by a factory
+        of which ``families`` has another block than before; of a new chain none does.
         """
         if not self.starts:
             return dict(wanted)
+        same = self.starts.keys() - self.changed(families)
         return {
-            address: self.starts.get(address, max(start, following))
+            address: self.starts[address] if address in same else max(start, following)
             for address, start in wanted.items()
         }
 
-    def _holes(self, address: str, first: int, last: int) -> list[Range]:
-        found: list[Range] = []
-        for span in [*self._spans.get(address, []), Range(last + 1, last + 1)]:
-            if first < span.first:
-                found.append(Range(first, min(last, span.first - 1)))
-            first = max(first, span.last + 1)
-        return [hole for hole in found if hole.first <= hole.last]
+    def _unsaid(self, families: Collection[str]) -> dict[str, int]:
+        """Return of older logs, which do not say it, what they have of ``families``."""
+        return {
+            address: min([self.starts[address], *[span.first for span in self._written(address)]])
+            for address in families
+            if address in self.starts and address not in self.families
+        }
+
+    def _written(self, address: str, since: int | None = None) -> list[Range]:
+        """Return the spans that are written, with all that was made from ``since`` on."""
+        spans = self._spans.get(address, {})
+        return _merged([span for at in spans if since is None or at <= since for span in spans[at]])
+
+
+def _merged(spans: list[Range]) -> list[Range]:
+    merged: list[Range] = []
+    for span in sorted(spans):
+        if merged and span.first <= merged[-1].last + 1:
+            merged[-1] = Range(merged[-1].first, max(merged[-1].last, span.last))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _without(spans: list[Range], whole: Range) -> list[Range]:
+    """Return what is left of ``whole``, in order; ``spans`` are in order and apart."""
+    found: list[Range] = []
+    first, last = whole.first, whole.last
+    for span in [*spans, Range(last + 1, last + 1)]:
+        if first < span.first:
+            found.append(Range(first, min(last, span.first - 1)))
+        first = max(first, span.last + 1)
+    return [hole for hole in found if hole.first <= hole.last]

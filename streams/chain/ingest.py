@@ -12,14 +12,15 @@ from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.blocks import Header
 from chaintide.streams.chain.effects import Effects
 from chaintide.streams.chain.follower import Follower
+from chaintide.streams.chain.history import History
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.past import Past
 from chaintide.streams.chain.pipe import Writing
 from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import Owner, Synced
+from chaintide.streams.chain.records import Owner
 from chaintide.streams.chain.rpc import RpcError
-from chaintide.streams.chain.steps import ApplyRange, Reject
+from chaintide.streams.chain.steps import Reject
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.wakeup import woken
 from chaintide.streams.ending import end_if_told
@@ -49,12 +50,14 @@ class ChainFeed:
     follower: Follower = field(init=False)
     _effects: Effects = field(init=False)
     _past: Past = field(init=False)
+    _history: History = field(init=False)
     _takeover: Takeover | None = field(default=None, init=False)
     _checked_ms: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._effects = Effects(self.node, self.publishing, self.ledger, self.status, self.now_ms)
         self._past = Past(self.node, self.publishing.watch, self._effects.count)
+        self._history = History(self._past, self._effects, self.log, self._check_owner)
 
     @property
     def rejects(self) -> dict[str, int]:
@@ -126,17 +129,21 @@ class ChainFeed:
 
         async def work(_: Follower) -> None:
             for hole in self.log.coverage.unwritten(address, whole):
-                await self._fill(address, hole, on_blocks)
+                await self._history.fill(address, hole, on_blocks)
 
         await self._until_done(work)
 
     async def go_on(self, ahead: Range, on_blocks: Callable[[int], None]) -> None:
-        """Apply the blocks ``ahead``, which are final, and no others."""
+        """Apply the blocks ``ahead``, which are final, and no others.
+
+        What factories made gets its history first: trades that come after later ones are lost.
+        """
 
         async def work(follower: Follower) -> None:
             end = await self.node.header_at(ahead.last)
             if end is None:
                 raise RetryableError(f"no node has block {ahead.last}")
+            await self._fill_holes(follower, self.publishing.watch.is_factory)
             await self._catch_up(follower, end, on_blocks)
             await self._walk_to(follower, end)
             await self._effects.do(follower.on_finalized(end))
@@ -150,34 +157,6 @@ class ChainFeed:
         if final is not None:
             return final.number
         return (await self.node.head()).number - self.follower.rules.depth
-
-    async def _fill(self, address: str, hole: Range, on_blocks: Callable[[int], None]) -> None:
-        made = self.publishing.watch.made_by(address, hole.last)
-        window = self.follower.window
-        reading = self._past.read(hole, [address, *made], window.at(window.final))
-        async with aclosing(reading) as ranges:
-            async for at, past in ranges:
-                await self._write_past(address, at, past)
-                on_blocks(len(at))
-
-    async def _write_past(self, address: str, at: Range, past: PastRange) -> None:
-        reading = self.publishing.read(ApplyRange(past.headers, past.logs, past.end))
-        synced = Synced(
-            chain=self.publishing.chain,
-            address=address,
-            first=at.first,
-            last=at.last,
-            epoch=self.publishing.epoch,
-        )
-        await self._check_owner()
-        aliases = await self._effects.learning.learn(reading)
-        coverage = self.log.coverage
-        if address in coverage.rebuilds:
-            plan = self.publishing.rebuilding(reading, synced, coverage, aliases)
-        else:
-            plan = self.publishing.syncing(reading, synced, aliases)
-        await self.ledger.write(plan)
-        self.log.on_record(synced)
 
     # ------------------------------------------------------------------ owning
 
@@ -217,17 +196,19 @@ class ChainFeed:
             await asyncio.sleep(AGAIN_S)
 
     async def _find_children(self, follower: Follower) -> None:
-        watch = self.publishing.watch
-        if follower.window.final < 0 or not watch.factories:
-            return
-        await self._past.find_children(Range(follower.rules.start, follower.window.final))
+        if follower.window.final >= 0 and self.publishing.watch.factories:
+            await self._past.find_children(Range(follower.rules.start, follower.window.final))
 
-    async def _fill_holes(self, follower: Follower) -> None:
+    async def _fill_holes(
+        self, follower: Follower, is_wanted: Callable[[str], bool] = lambda _: True
+    ) -> None:
         for address, named in self.publishing.watch.named.items():
+            if not is_wanted(address):
+                continue
             whole = Range(named.start, follower.window.final)
             for hole in self.log.coverage.unwritten(address, whole):
                 self.status.state = "backfilling"
-                await self._fill(address, hole, lambda _: None)
+                await self._history.fill(address, hole, lambda _: None)
 
     async def _catch_up(
         self, follower: Follower, final: Header, on_blocks: Callable[[int], None]

@@ -91,14 +91,16 @@ class Publishing:
         writer: str,
         contracts: Mapping[str, int],
         rebuilt: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+        families: Mapping[str, int] = MappingProxyType({}),
     ) -> Plan:
-        """Return what claims the chain for ``writer``; ``contracts`` as in ``Owner``."""
+        """Return what claims the chain for ``writer``; the rest as in ``Owner``."""
         owner = Owner(
             chain=self.chain,
             epoch=self.epoch,
             writer=writer,
             contracts=dict(contracts),
             rebuilt=dict(rebuilt),
+            families=dict(families),
         )
         return [[self._block(owner)]]
 
@@ -184,12 +186,16 @@ class Publishing:
         written = [*self._news(reading, end.number, aliases), *self._progress(end)]
         return [written, [self._block(done)]]
 
-    def syncing(self, reading: Reading, synced: Synced, aliases: Iterable[Alias] = ()) -> Plan:
+    def syncing(
+        self, reading: Reading | None, synced: Synced, aliases: Iterable[Alias] = ()
+    ) -> Plan:
         """Return what is to be written for final blocks of the past of one contract.
 
-        Their trades are settled at once: nothing can undo them.
+        Their trades are settled at once: nothing can undo them. Without a ``reading`` there is
+        nothing in them.
         """
-        return [[*self._news(reading, None, aliases)], [self._block(synced)]]
+        news = [*self._news(reading, None, aliases)] if reading is not None else []
+        return [news, [self._block(synced)]]
 
     def rebuilding(
         self,

@@ -50,6 +50,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
 
     ``contracts`` are those it watches, each with the first block from which on all is written.
     Of the ``rebuilt`` ones the trades of these blocks, first to last, are to be written anew.
+    For each of them that makes others ``families`` has the block from which on those are watched.
     """
 
     chain: str
@@ -57,6 +58,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
     writer: str
     contracts: dict[str, int] = {}
     rebuilt: dict[str, tuple[int, int]] = {}
+    families: dict[str, int] = {}
     v: int = SCHEMA_VERSION
 
 

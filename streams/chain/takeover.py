@@ -12,10 +12,11 @@ class Takeover:
 
     ``advance`` is called with the log read to its end, again after each plan was written, until
     it returns None. First the chain is claimed. Then everything above the last finished block is
-    undone, which repairs a block left half written; where contracts are new, or markets have to be
-    rebuilt, everything that is not final, so that what is missing of them is final. Last comes
-    what the old follower may have undone between the claim and that: what it does later has too
-    low an epoch to count. Of histories nothing is wanted above block ``until``.
+    undone, which repairs a block left half written; where contracts are new, factories begin
+    elsewhere, or markets have to be rebuilt, everything that is not final, so that what is missing
+    of them is final. Last comes what the old follower may have undone between the claim and that:
+    what it does later has too low an epoch to count. Of histories nothing is wanted above block
+    ``until``.
     """
 
     def __init__(
@@ -38,7 +39,8 @@ class Takeover:
                 raise ReplacedError(f"chain {self._rules.chain} has another follower")
             self._publishing.epoch = log.next_epoch
             rebuilt = {a: (blocks.first, blocks.last) for a, blocks in self._rebuilds(log).items()}
-            return self._publishing.owning(self._writer, self._covered(log), rebuilt)
+            covered, families = self._covered(log), self._families()
+            return self._publishing.owning(self._writer, covered, rebuilt, families)
         if not self._is_repaired:
             self._is_repaired = True
             return self._publishing.undoing(self._next(log) - 1)
@@ -50,7 +52,7 @@ class Takeover:
 
     def _covered(self, log: BlockLog) -> dict[str, int]:
         """Return what will be written of each contract once this follower has the chain."""
-        return log.coverage.after(self._wanted(), self._next(log))
+        return log.coverage.after(self._wanted(), self._families(), self._next(log))
 
     def _rebuilds(self, log: BlockLog) -> dict[str, Range]:
         """Return the contracts whose markets have begun too late, with the blocks to write anew."""
@@ -70,12 +72,17 @@ class Takeover:
         named = self._publishing.watch.named
         return {address: max(one.start, self._rules.start) for address, one in named.items()}
 
+    def _families(self) -> dict[str, int]:
+        watch = self._publishing.watch
+        return {a: start for a, start in self._wanted().items() if watch.is_factory(a)}
+
     def _next(self, log: BlockLog) -> int:
         """Return the block to go on with; where history is missing, the first not yet final."""
         last, final = log.window.last, log.window.final
         if last is None:
             return self._rules.start
-        if log.coverage.has(self._wanted()) and not self._rebuilds(log):
+        is_same = not log.coverage.changed(self._families())
+        if is_same and log.coverage.has(self._wanted()) and not self._rebuilds(log):
             return last.number + 1
         return final + 1 if final >= 0 else self._rules.start
 

@@ -97,6 +97,10 @@ class Watch:
                 makers.add(child)
         return found
 
+    def alone(self, address: str, start: int) -> "Watch":
+        """Return what would be watched if there were only one named contract, from ``start`` on."""
+        return Watch(self.chain, self.kinds, {address: Named(self.named[address].kind, start)})
+
     def form_of(self, address: str) -> MarketForm | None:
         """Return how the contract at ``address`` trades, if it does and is watched."""
         kind = self.kind_of(address)

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
+import pytest
 from chains import AMM, CHAIN, FACTORY, KINDS, RULES, FakeChain, new_pools, new_watch, raw_log
 from integration.test_chain_ingest import MemoryLedger, is_at_head
 from rpc_mock import MockNode
 
+from chaintide.streams.chain import past
 from chaintide.streams.chain.blocks import RawLog
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.node import Node
@@ -19,6 +21,8 @@ from chaintide.streams.chain.rpc import Rpc
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.watch import Named, Watch
 from chaintide.streams.feeds.status import FeedStatus
+from chaintide.streams.records import Undo
+from chaintide.streams.topics import BLOCKS
 
 
 class Family(FakeChain):
@@ -53,10 +57,23 @@ def family(blocks: int) -> Family:
     return chain
 
 
+def kept(ledger: MemoryLedger) -> list[ChainLog]:
+    """The logs that were written and not undone, in the order in which they were."""
+    logs: list[ChainLog] = []
+    for out in ledger.written:
+        match out.record:
+            case ChainLog():
+                logs.append(out.record)
+            case Undo(to_number=to_number) if out.topic is BLOCKS:
+                logs = [log for log in logs if log.number <= to_number]
+            case _:
+                pass
+    return logs
+
+
 def written(ledger: MemoryLedger) -> list[tuple[int, int]]:
     """The transfers that were written, each as often as it was."""
-    logs = [out.record for out in ledger.written if isinstance(out.record, ChainLog)]
-    return sorted((log.number, log.log_index) for log in logs if log.event == "Transfer")
+    return sorted((log.number, log.log_index) for log in kept(ledger) if log.event == "Transfer")
 
 
 def watching(factory_from: int | None = None) -> Watch:
@@ -133,3 +150,98 @@ async def test_a_fill_that_broke_off_goes_on_with_the_children_it_had_found():
             await feed.fill(FACTORY, Range(0, 150), lambda _: None)
         await follow(node, ledger.reader(), new_watch(), "three")
     assert written(ledger) == chain.transfers()
+
+
+class Repeating(Family):
+    """A chain whose factory tells of an older token again now and then."""
+
+    def _created(self, place: tuple[str, int, int, int]) -> RawLog:
+        told = super()._created(place)
+        older = [
+            log
+            for block in self.blocks
+            for log in block.logs
+            if log.topics[0] in KINDS["factory"].events.topics
+        ]
+        again = older and self.random.random() < 0.5
+        return (
+            raw_log(place, FACTORY, self.random.choice(older).topics, told.data) if again else told
+        )
+
+
+def repeating(blocks: int) -> Repeating:
+    chain = Repeating(Random(5))
+    chain.grow(blocks)
+    return chain
+
+
+def since_birth(chain: Family, first: int) -> list[tuple[int, int]]:
+    """The transfers of tokens that the factory told of from block ``first`` on, from there on."""
+    births: dict[str, int] = {}
+    found: list[tuple[int, int]] = []
+    for block in chain.blocks:
+        number = block.header.number
+        for log in block.logs:
+            if log.address == FACTORY and number >= first:
+                births.setdefault("0x" + log.topics[1][-40:], number)
+        for log in block.logs:
+            [topic] = KINDS["token"].events.topics
+            if log.topics[0] == topic and log.address in births:
+                found.append((number, log.index))
+    return found
+
+
+def in_order(ledger: MemoryLedger) -> bool:
+    """Return whether each contract's logs were written in the order of its chain."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for log in kept(ledger):
+        places.setdefault(log.address, []).append((log.number, log.log_index))
+    return all(mine == sorted(mine) for mine in places.values())
+
+
+@pytest.mark.parametrize(
+    "starts", [(100, 0), (200, 120, 0), (100, 200, 0), (0, 150, 0), (50, 900, 0)]
+)
+async def test_a_factory_that_begins_elsewhere_has_all_logs_of_its_children_once(
+    starts, monkeypatch
+):
+    monkeypatch.setattr(past, "FIRST_SIZE", 16)
+    chain, ledger = repeating(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        for turn, start in enumerate(starts):
+            await follow(node, ledger.reader(), watching(start), f"{turn}")
+            chain.grow(30)
+            if turn == 0:
+                assert written(ledger) == [p for p in since_birth(chain, start) if p[0] <= 300]
+        await follow(node, ledger.reader(), watching(0), "last")
+    assert len(since_birth(chain, 0)) > len(since_birth(chain, 100)) > 20
+    assert written(ledger) == since_birth(chain, 0)
+
+
+async def test_a_lowered_start_that_broke_off_anywhere_is_gone_on_with(monkeypatch):
+    monkeypatch.setattr(past, "FIRST_SIZE", 16)
+    chain, ledger = repeating(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        await follow(node, ledger, watching(150), "one")
+        for last in (70, 149, 200, 260):
+            async with feed_of(node, ledger.reader(), watching(0), f"{last}") as (feed, takeover):
+                await feed.take_over(takeover)
+                await feed.fill(FACTORY, Range(0, last), lambda _: None)
+        chain.grow(80)
+        await follow(node, ledger.reader(), watching(0), "last")
+    assert written(ledger) == since_birth(chain, 0)
+
+
+async def test_a_sync_of_one_contract_writes_the_past_of_what_factories_made_before_it_goes_on():
+    chain, ledger = family(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        await follow(node, ledger, watching(), "one")
+        chain.grow(100)
+        async with feed_of(node, ledger.reader(), new_watch(), "sync") as (feed, takeover):
+            await feed.take_over(takeover)
+            ahead = feed.ahead(await feed.final_number())
+            assert ahead is not None
+            await feed.go_on(ahead, lambda _: None)
+        await follow(node, ledger.reader(), new_watch(), "three")
+    assert written(ledger) == chain.transfers()
+    assert in_order(ledger)

@@ -157,6 +157,7 @@ RECORDS = [
     Rebuild(chain="local", contract="0xaa", epoch=2),
     Owner(chain="local", epoch=3, writer="6a", contracts={"0xaa": 5}, rebuilt={"0xaa": (2, 9)}),
     Alive(chain="local", epoch=3),
+    Owner(chain="local", epoch=4, writer="7b", contracts={"0xfa": 9}, families={"0xfa": 2}),
 ]
 
 
