@@ -24,11 +24,11 @@ from chaintide.agents.forecasts.selection import Selection, in_order
 from chaintide.agents.forecasts.silence import Silence
 from chaintide.agents.learning.intake import bars_of, on_minutes, predictions
 from chaintide.agents.learning.learner import Learner, Tick
-from chaintide.agents.learning.references import LEAST_MINUTES
+from chaintide.agents.learning.references import has_reference
 from chaintide.agents.partition import Input, dead_letter
 from chaintide.streams import codec
 from chaintide.streams.errors import BadRecordError
-from chaintide.streams.intervals import MINUTE_MS, ORIGIN_MS, WIDTH_MS, Interval
+from chaintide.streams.intervals import ORIGIN_MS, WIDTH_MS, Interval
 from chaintide.streams.probabilities import (
     ModelScore,
     Prediction,
@@ -165,7 +165,7 @@ class ForecastsLogic:
                 yield candle
 
     def _on_closed(self, candle: Candle) -> None:
-        self._refreshes.on_closed(candle)
+        self._refreshes.on_settled(candle)
         if candle.interval == "1m":
             self._on_minute(candle)
         if candle.interval in self.learners:
@@ -173,11 +173,11 @@ class ForecastsLogic:
 
     def _on_minute(self, candle: Candle) -> None:
         """Tell longer candles of a minute, after those that ended before it."""
-        waiting = [each for each in self._closed if _has_reference(each)]
+        waiting = [each for each in self._closed if has_reference(WIDTH_MS[each])]
         if any(one.market == candle.market for each in waiting for one in self._closed[each]):
             self._learn()
         for interval, learner in self.learners.items():
-            if _has_reference(interval):
+            if has_reference(WIDTH_MS[interval]):
                 self._rows[interval] = max(self._rows[interval], learner.row(candle.market) + 1)
                 on_minutes(learner, [candle])
                 self._dirty[interval] = None
@@ -191,7 +191,7 @@ class ForecastsLogic:
         self._learn()
         bars = bars_of(learner, [candle])
         row = int(bars.rows[0])
-        if _has_reference(candle.interval):
+        if has_reference(WIDTH_MS[candle.interval]):
             quiet = bool(bars.quiet[0])
             kept = learner.references.is_kept(row, candle.close_time_ms, quiet=quiet)
             if not (kept and bars.mid[0]):
@@ -234,10 +234,12 @@ class ForecastsLogic:
                 self._steps[key] = [*self._steps.get(key, ()), step][-MAX_STEPS:]
 
     def _refresh(self) -> None:
-        for interval, candles in self._refreshes.due().items():
-            learner = self.learners[interval]
-            times = {candle.market: candle.updated_ms for candle in candles}
-            for tick in learner.on_open(bars_of(learner, candles)):
+        for interval, times in self._refreshes.due().items():
+            if (learner := self.learners.get(interval)) is None:
+                continue
+            runs = (self._refreshes.run(market, interval) for market in times)
+            candles = [candle for run in runs for candle in run]
+            for tick in learner.on_open(bars_of(learner, candles, self._refreshes.mid)):
                 spoken = predictions(learner, tick, status="refreshed", now_ms=0)
                 self._said += [said_at(one, times[one.market]) for one in spoken]
 
@@ -268,8 +270,3 @@ class ForecastsLogic:
             return False
         self._markets.add(market)
         return True
-
-
-def _has_reference(interval: Interval) -> bool:
-    """Return whether labels are made of the mean of the last minute."""
-    return WIDTH_MS[interval] >= LEAST_MINUTES * MINUTE_MS

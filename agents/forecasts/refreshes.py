@@ -1,44 +1,78 @@
-"""Which open candles are worth another prediction, and when."""
+"""Candles that may still change, and when they are worth another prediction."""
 
 from typing import Final
 
 from msgspec.structs import replace
 
+from chaintide.agents.learning.references import has_reference
 from chaintide.streams.intervals import WIDTH_MS, Interval
 from chaintide.streams.probabilities import Prediction
 from chaintide.streams.records import Candle, Market
 
 REFRESHES: Final = 60  # of a candle while it is open, but at most one a second
+MAX_RUN: Final = 64  # candles of a market that may still change; of older ones nothing is said
 
 
 class Refreshes:
-    """The newest form of each open candle since it was last predicted from.
+    """The newest form of each candle that its market has not learned from yet.
 
-    That happens at most 60 times while it is open, and at most once a second, by event time.
+    Mostly that is the open one; on a chain closed ones that are not final are before it. They are
+    worth a prediction at most 60 times while one is open, and at most once a second, by event time.
     """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[Market, Interval], Candle] = {}
+        self._runs: dict[tuple[Market, Interval], dict[int, Candle]] = {}
+        self._changed: dict[tuple[Market, Interval], int] = {}
         self._cells: dict[tuple[Market, Interval], int] = {}
 
     def on_open(self, candle: Candle) -> None:
         """Note how a candle is now."""
-        self._open[candle.market, candle.interval] = candle
+        place = (candle.market, candle.interval)
+        run = self._runs.setdefault(place, {})
+        run[candle.open_time_ms] = candle
+        if len(run) > MAX_RUN:
+            del run[min(run)]
+        self._changed[place] = max(candle.updated_ms, self._changed.get(place, 0))
 
-    def on_closed(self, candle: Candle) -> None:
-        """Forget a candle that is not open any more."""
-        self._open.pop((candle.market, candle.interval), None)
+    def on_settled(self, candle: Candle) -> None:
+        """Forget a candle that does not change any more, and those before it."""
+        place = (candle.market, candle.interval)
+        run = self._runs.get(place, {})
+        for open_time_ms in [each for each in run if each <= candle.open_time_ms]:
+            del run[open_time_ms]
+        if not run:
+            self._runs.pop(place, None)
+            self._changed.pop(place, None)
 
-    def due(self) -> dict[Interval, list[Candle]]:
-        """Return the candles to predict from now, and forget the others until they change."""
-        changed, self._open = self._open, {}
-        due: dict[Interval, list[Candle]] = {}
-        for place, candle in changed.items():
-            cell = candle.updated_ms // max(1_000, WIDTH_MS[candle.interval] // REFRESHES)
-            if cell > self._cells.get(place, -1):
-                self._cells[place] = cell
-                due.setdefault(candle.interval, []).append(candle)
+    def due(self) -> dict[Interval, dict[Market, int]]:
+        """Return the markets to predict now and the time there, and forget that others changed."""
+        changed, self._changed = self._changed, {}
+        due: dict[Interval, dict[Market, int]] = {}
+        for (market, interval), time_ms in changed.items():
+            cell = time_ms // max(1_000, WIDTH_MS[interval] // REFRESHES)
+            if cell > self._cells.get((market, interval), -1):
+                self._cells[market, interval] = cell
+                due.setdefault(interval, {})[market] = time_ms
         return due
+
+    def run(self, market: Market, interval: Interval) -> list[Candle]:
+        """Return the candles that may still change, the oldest first."""
+        run = self._runs.get((market, interval), {})
+        return [run[open_time_ms] for open_time_ms in sorted(run)]
+
+    def mid(self, candle: Candle) -> float | None:
+        """Return the mean price of the last minute of ``candle`` that may still change.
+
+        ``None`` if there is none that has ended and had trades: then older ones count.
+        """
+        if not has_reference(WIDTH_MS[candle.interval]):
+            return None
+        for minute in reversed(self.run(candle.market, "1m")):
+            is_inside = candle.fill == "carry" or minute.open_time_ms >= candle.open_time_ms
+            is_over = minute.status != "open" and minute.close_time_ms <= candle.close_time_ms
+            if is_inside and is_over and minute.vwap is not None:
+                return float(minute.vwap)
+        return None
 
 
 def said_at(said: Prediction, time_ms: int) -> Prediction:

@@ -69,6 +69,34 @@ class FeatureLogic:
 
     def on_closed(self, bars: Bars, rows: Rows) -> Seen:
         """Take in candles that closed, each market once, and return what is known now."""
+        seen, pool = self._keep(bars, rows)
+        self.pool.take_over(pool)
+        return seen
+
+    def peek(self, bars: Bars, rows: Rows) -> Seen:
+        """Return what would be known if these candles closed now; nothing changes."""
+        return self._moved(bars, rows)[0]
+
+    def copy(self, rows: Ints) -> "FeatureLogic":
+        """Return the same of ``rows`` alone, to ``step`` over candles that may still change."""
+        copied = FeatureLogic(self.width_ms)
+        copied.table.restore({name: cells[rows] for name, cells in self.table.arrays().items()})
+        copied.pool = self.pool
+        return copied
+
+    def step(self, bars: Bars) -> None:
+        """Take in candles that closed without telling the pool."""
+        floats, ints, rows = self.table.floats, self.table.ints, bars.rows
+        told, is_told = floats["last_return"][rows], ints["pooled"][rows]
+        self._keep(bars, rows)
+        floats["last_return"][rows], ints["pooled"][rows] = told, is_told
+
+    def correct(self, row: int, open_time_ms: int, log_price: float) -> None:
+        """Replace the price of a candle that later returns are measured from."""
+        is_it = self.table.ints["opened_ms"][row] == open_time_ms
+        self.table.floats["logs"][row, is_it] = log_price
+
+    def _keep(self, bars: Bars, rows: Rows) -> tuple[Seen, Pool]:
         seen, moved, counts, pool = self._moved(bars, rows)
         for name, column in moved.items():
             self.table.floats[name][rows] = column
@@ -77,17 +105,7 @@ class FeatureLogic:
         places = counts["candles"] % KEPT
         self.table.floats["logs"][bars.rows, places] = seen.log_price
         self.table.ints["opened_ms"][bars.rows, places] = bars.open_time_ms
-        self.pool.take_over(pool)
-        return seen
-
-    def peek(self, bars: Bars, rows: Rows) -> Seen:
-        """Return what would be known if these candles closed now; nothing changes."""
-        return self._moved(bars, rows)[0]
-
-    def correct(self, row: int, open_time_ms: int, log_price: float) -> None:
-        """Replace the price of a candle that later returns are measured from."""
-        is_it = self.table.ints["opened_ms"][row] == open_time_ms
-        self.table.floats["logs"][row, is_it] = log_price
+        return seen, pool
 
     def _moved(
         self, bars: Bars, rows: Rows

@@ -1,6 +1,6 @@
 """Candles become columns, and columns predictions: the two ends of a learner."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -28,11 +28,22 @@ def on_minutes(learner: Learner, candles: Sequence[Candle]) -> None:
             learner.references.on_minute(row, float(candle.vwap), candle.close_time_ms)
 
 
-def bars_of(learner: Learner, candles: Sequence[Candle]) -> Bars:
-    """Return candles of the learner's interval as columns."""
+def _nothing(_: Candle) -> None:
+    return None
+
+
+def bars_of(
+    learner: Learner, candles: Sequence[Candle], newer: Callable[[Candle], float | None] = _nothing
+) -> Bars:
+    """Return candles of the learner's interval as columns.
+
+    ``newer`` knows prices of minutes that the learner has not been told of.
+    """
     rows = learner.rows([candle.market for candle in candles])
     mids = [
         learner.references.mid(int(row), candle.close_time_ms, quiet=candle.fill == "carry")
+        if (mid := newer(candle)) is None
+        else mid
         for row, candle in zip(rows, candles, strict=True)
     ]
     volumes = np.array([_number(candle.volume) for candle in candles])

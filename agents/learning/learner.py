@@ -5,17 +5,17 @@ order it says the same, however they are grouped into calls. No clock, no I/O.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from chaintide.agents.learning.bars import Bars, repaired, usable
-from chaintide.agents.learning.features import FeatureLogic
+from chaintide.agents.learning.features import FeatureLogic, Seen
 from chaintide.agents.learning.horizon import HorizonLogic, Issued, Settled
 from chaintide.agents.learning.pending import Counts
 from chaintide.agents.learning.references import References
 from chaintide.agents.learning.rules import Rules
-from chaintide.agents.learning.table import Column, Floats, Ints, Table, rows_until
+from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Table, rows_until
 from chaintide.streams.intervals import ORIGIN_MS, WIDTH_MS, Interval
 from chaintide.streams.records import Market
 
@@ -90,16 +90,20 @@ class Learner:
         return ticks
 
     def on_open(self, bars: Bars) -> list[Tick]:
-        """Return what would be predicted if these candles, each market's newest, closed now."""
-        last = self.table.ints["last"]
-        good = usable(bars) & (self._candles(bars.open_time_ms) > last[bars.rows])
-        bars = repaired(bars.at(good))
+        """Return what would be predicted if these candles closed now; nothing is learned.
+
+        They follow the last that their market learned from, one by one; of several the newest is
+        predicted from. Where one is missing, nothing is said.
+        """
+        bars = self._following(bars)
         if not len(bars):
             return []
-        seen = self.features.peek(bars, rows_until(len(self.markets), bars.rows))
-        candles = self._candles(bars.open_time_ms)
+        is_newest = np.append(bars.rows[1:] != bars.rows[:-1], True)
+        newest = bars.at(is_newest)
+        seen = self._seen(bars, is_newest)
+        candles = self._candles(newest.open_time_ms)
         return [
-            Tick(horizon, bars, [], logic.peek(bars.rows, candles, seen))
+            Tick(horizon, newest, [], logic.peek(newest.rows, candles, seen))
             for horizon, logic in self.horizons.items()
         ]
 
@@ -154,6 +158,32 @@ class Learner:
         for horizon, logic in self.horizons.items():
             arrays |= {f"{horizon}.{name}": array for name, array in logic.pooled.loose().items()}
         return arrays
+
+    # ------------------------------------------------------------ open candles
+
+    def _following(self, bars: Bars) -> Bars:
+        """Return, market by market, what follows the last candle, if none is missing."""
+        last = self.table.ints["last"]
+        bars = bars.at(self._candles(bars.open_time_ms) > last[bars.rows])
+        bars = bars.at(np.lexsort((bars.open_time_ms, bars.rows)))
+        rows, candles = bars.rows, self._candles(bars.open_time_ms)
+        is_first = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
+        before = np.where(is_first, last[rows], np.roll(candles, 1))
+        follows = usable(bars) & ((candles == before + 1) | (before == _LONG_AGO))
+        return repaired(bars.at(~np.isin(rows, rows[~follows])))
+
+    def _seen(self, bars: Bars, is_newest: Flags) -> Seen:
+        """Return what would be known of each market at its newest candle, after the others."""
+        newest = bars.at(is_newest)
+        if len(newest) == len(bars):
+            return self.features.peek(newest, rows_until(len(self.markets), newest.rows))
+        ends = np.flatnonzero(is_newest)
+        places = np.searchsorted(ends, np.arange(len(bars)))
+        ahead = ends[places] - np.arange(len(bars))
+        features, bars = self.features.copy(newest.rows), replace(bars, rows=places)
+        for steps in range(int(ahead.max()), 0, -1):
+            features.step(bars.at(ahead == steps))
+        return features.peek(bars.at(is_newest), slice(0, len(ends)))
 
     # ------------------------------------------------------------------- waves
 

@@ -17,6 +17,15 @@ KEPT: Final = 64  # minutes: candles that closed longer ago are not corrected
 _LONG_AGO: Final = -(2**62)
 
 
+def has_reference(width_ms: int) -> bool:
+    """Return whether labels of candles of this width are made of the mean of a minute.
+
+    >>> has_reference(5 * MINUTE_MS), has_reference(15 * MINUTE_MS)
+    (False, True)
+    """
+    return width_ms >= LEAST_MINUTES * MINUTE_MS
+
+
 class References:
     """The mean prices of the last minutes with trades, of each market."""
 
@@ -45,7 +54,7 @@ class References:
         >>> references.mid(0, 120 * MINUTE_MS, quiet=True)
         5.0
         """
-        if self.width_ms < LEAST_MINUTES * MINUTE_MS:
+        if not has_reference(self.width_ms):
             return None
         place, seen_ms = self._newest(row, close_ms)
         is_known = seen_ms > (_LONG_AGO if quiet else close_ms - self.width_ms)

@@ -1,6 +1,7 @@
 """Laws of the learner: grouping, restarts and the future change nothing; nothing is lost."""
 
 import numpy as np
+import pytest
 from closed_bars import HOUR_MS, START_MS, as_bars, bars, joined, new_learner, paths, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,6 +252,54 @@ def check(tick: Tick) -> None:
     assert np.isfinite(one.evidence).all()
     assert np.isfinite(one.quantiles).all()
     assert (np.diff(one.quantiles, axis=1) >= 0).all()
+
+
+# ---------------------------------------------------------------- open candles
+
+
+def opinionated(markets: int) -> Learner:
+    """Return a learner of labels that come too late to count, with weights that say something."""
+    learner, rng = new_learner(markets, (48,)), np.random.default_rng(1)
+    champion = learner.horizons[48].champion
+    for cells in (champion.own.table.floats["weights"], champion.mixture.table.floats["weights"]):
+        cells[:] = rng.dirichlet(np.ones(cells.shape[-1]), cells.shape[1:-1])
+    return learner
+
+
+@given(st.integers(1, 40), st.lists(st.integers(0, 20), min_size=3, max_size=3), st.integers(0, 99))
+@settings(max_examples=40)
+def test_candles_that_may_still_change_are_stepped_over_as_if_they_had_closed(hours, lags, seed):
+    candles = as_bars(paths(hours + 1, 4, seed))  # the fourth market is never behind
+    until = [max(0, hours - lag) for lag in [*lags, 0]]
+    hour = (candles.open_time_ms - START_MS) // HOUR_MS
+    is_final = hour < np.array(until)[candles.rows]
+    some, every = opinionated(4), opinionated(4)
+    some.on_closed(candles.at(is_final))
+    every.on_closed(candles.at(hour < hours))
+    before = bits(some)
+    [found] = some.on_open(candles.at(~is_final))
+    [expected] = every.on_open(candles.at(hour == hours))
+    assert found.issued.rows.tolist() == expected.issued.rows.tolist() == [0, 1, 2, 3]
+    assert found.issued.candles.tolist() == expected.issued.candles.tolist()
+    assert found.issued.log_price.tobytes() == expected.issued.log_price.tobytes()
+    assert found.issued.quantiles.tobytes() == expected.issued.quantiles.tobytes()
+    assert found.issued.p_up[:3].tolist() != [0.5, 0.5, 0.5]
+    if until == [hours] * 4:
+        assert found.issued.p_up.tobytes() == expected.issued.p_up.tobytes()
+    assert found.issued.p_up == pytest.approx(expected.issued.p_up, abs=5e-2)  # the pool knows less
+    assert bits(some) == before
+
+
+def test_a_lone_market_that_is_behind_says_the_very_same_of_its_open_candle():
+    candles = as_bars(paths(40, 1))
+    for lag in range(1, 20):
+        some, every = opinionated(1), opinionated(1)
+        some.on_closed(candles.at(slice(0, 39 - lag)))
+        every.on_closed(candles.at(slice(0, 39)))
+        expected = said(every.on_open(candles.at(slice(39, 40))))
+        assert said(some.on_open(candles.at(slice(39 - lag, 40)))) == expected
+        assert said(some.on_open(candles.at(slice(39, 40)))) == []  # those between are missing
+        assert said(every.on_open(candles.at(slice(39 - lag, 40)))) == expected  # they are old
 
 
 # ----------------------------------------------------------------------- state

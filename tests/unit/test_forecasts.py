@@ -14,6 +14,7 @@ from chaintide.agents.forecasts.changelog import (
     Plan,
 )
 from chaintide.agents.forecasts.partition import MAX_MARKETS, MAX_STEPS, ForecastsLogic
+from chaintide.agents.forecasts.refreshes import MAX_RUN, Refreshes
 from chaintide.agents.forecasts.selection import MAX_AGE, Seen, Selection
 from chaintide.agents.learning.rules import Rules
 from chaintide.agents.partition import Input
@@ -322,6 +323,95 @@ def test_a_candle_of_a_chain_is_learned_when_it_is_final():
         said = [one for spoken in run.logic.drain() for one in spoken.predictions]
         assert [one.status for one in said] == [["refreshed"], [], ["issued"], []][offset]
         assert run.logic.learned == int(offset >= 2)
+
+
+class Chain:
+    """A market whose candles are final some minutes late, and a venue with the same prices."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.run = Run(plan)
+        self.offset = 0
+        self.chain, self.venue = Market("5151:0xa1/0x01"), Market("kraken:M9-USD")
+
+    def tell(self, market: Market, status: str, minutes: Iterable[int]) -> dict[str, Prediction]:
+        """Send the candles that end with ``minutes``, return what is said of them by interval."""
+        candles = []
+        for minute in minutes:
+            price = f"{100 + minute * 37 % 11 + minute / 7:.4f}"
+            for interval in ("1m", "15m"):
+                span = WIDTH_MS[interval] // MINUTE_MS
+                if status == "open" or (minute + 1) % span == 0:
+                    form = made(market, interval, minute // span, price, status=status)
+                    now_ms = (minute + 1) * MINUTE_MS - 1_000
+                    candles.append(msgspec.structs.replace(form, updated_ms=now_ms))
+        batch = CandleBatch(market=market, generation=1, offset=self.offset, candles=candles)
+        self.run.logic.on_input(Input(0, self.offset, 0, b"", codec.encode(batch)))
+        self.offset += 1
+        told = [one for spoken in self.run.logic.drain() for one in spoken.predictions]
+        return {one.interval: one for one in told if one.status == "refreshed"}
+
+
+def test_a_chain_that_is_behind_refreshes_as_a_venue_does():
+    world = Chain(Plan(("1m", "15m"), (48,)))
+    for minute in range(46):
+        world.tell(world.venue, "closed", [minute])
+        world.tell(world.chain, "closed", [minute])
+        if minute >= 13:
+            world.tell(world.chain, "final", [minute - 13])
+    found = world.tell(world.chain, "open", [46])
+    expected = world.tell(world.venue, "open", [46])
+    assert found.keys() == expected.keys() == {"1m", "15m"}
+    for interval, one in found.items():
+        other = expected[interval]
+        assert one.issued_at == other.issued_at == 47 * MINUTE_MS - 1_000
+        assert (one.price_ref, one.price_source) == (other.price_ref, other.price_source)
+        assert one.quantiles == other.quantiles
+        assert one.confidence == other.confidence
+    assert found["15m"].price_source == "vwap"
+
+
+def test_after_a_restart_nothing_is_said_of_a_chain_until_what_was_read_before_is_final():
+    world = Chain(Plan(("1m",), (1,)))
+    world.tell(world.chain, "final", range(20))
+    world.tell(world.chain, "closed", range(20, 25))
+    world.run.save()
+    world.run.begin()
+    assert world.tell(world.chain, "closed", [25, 26]) == {}
+    assert world.tell(world.chain, "final", range(20, 25)) == {}
+    assert world.tell(world.chain, "open", [27]).keys() == {"1m"}
+
+
+def test_minutes_are_not_predicted_where_they_are_not_wanted():
+    world = Chain(Plan(("15m",), (1,)))
+    assert world.tell(world.venue, "open", [3]).keys() == {"15m"}
+
+
+def test_an_older_candle_that_changes_is_worth_a_prediction_from_the_newest():
+    world = Chain(Plan(("1m",), (1,)))
+    world.tell(world.chain, "final", range(20))
+    first = world.tell(world.chain, "open", [20, 21, 22])["1m"]
+    form = made(world.chain, "1m", 21, "300", status="closed", updated_ms=first.issued_at + 5_000)
+    batch = CandleBatch(market=world.chain, generation=1, offset=99, candles=[form])
+    world.run.logic.on_input(Input(0, 99, 0, b"", codec.encode(batch)))
+    [[again]] = [spoken.predictions for spoken in world.run.logic.drain()]
+    assert (again.status, again.issued_at) == ("refreshed", first.issued_at + 5_000)
+    assert again.price_ref == first.price_ref
+    assert again.quantiles != first.quantiles
+
+
+def test_of_candles_that_may_still_change_so_many_are_kept():
+    refreshes, market = Refreshes(), MARKETS[0]
+    for minute in range(MAX_RUN + 3):
+        refreshes.on_open(made(market, "1m", minute, "5", status="closed"))
+    kept = refreshes.run(market, "1m")
+    assert [one.open_time_ms // MINUTE_MS for one in kept] == [*range(3, MAX_RUN + 3)]
+    refreshes.on_open(made(market, "1m", MAX_RUN, "6", status="corrected"))
+    assert refreshes.due() == {"1m": {market: (MAX_RUN + 3) * MINUTE_MS - 1_000}}
+    refreshes.on_settled(made(market, "1m", MAX_RUN, "5"))
+    assert len(refreshes.run(market, "1m")) == 2
+    refreshes.on_settled(made(market, "1m", MAX_RUN + 2, "5"))
+    assert refreshes.run(market, "1m") == []
+    assert refreshes.due() == {}
 
 
 def test_what_cannot_be_understood_is_a_dead_letter():

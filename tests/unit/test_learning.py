@@ -1,5 +1,7 @@
 """The learner, piece by piece: labels, scores, drift, challengers, snapshots."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from candles import candle
@@ -130,8 +132,25 @@ def test_an_open_candle_is_predicted_from_and_changes_nothing():
     learner.on_closed(as_bars(paths(60, 3)))
     before = {name: a.tobytes() for name, a in state.all_arrays(learner).items()}
     ticks = learner.on_open(bars([60, 60], [2, 0], [100.0, 120.0]))
-    assert [tick.issued.rows.tolist() for tick in ticks] == [[2, 0], [2, 0]]
+    assert [tick.issued.rows.tolist() for tick in ticks] == [[0, 2], [0, 2]]
     assert {name: a.tobytes() for name, a in state.all_arrays(learner).items()} == before
+
+
+def test_stepping_over_candles_leaves_what_others_did_to_the_others():
+    features = new_learner(3).features
+    candles = as_bars(paths(30, 3))
+    features.on_closed(candles.at(slice(0, 3)), slice(0, 3))
+    for hour in range(1, 20):
+        features.on_closed(candles.at(slice(hour * 3, hour * 3 + 2)), np.arange(2))
+    behind, newest = candles.at(slice(3, 60)), candles.at(slice(62, 63))
+    behind = behind.at(behind.rows == 2)
+    copied = features.copy(np.array([2]))
+    for hour in range(19):
+        copied.step(replace(behind.at(slice(hour, hour + 1)), rows=np.array([0])))
+    seen = copied.peek(replace(newest, rows=np.array([0])), slice(0, 1)).features
+    at_once = features.peek(newest, np.array([2])).features
+    assert seen[0, -1] == at_once[0, -1] != 0.0
+    assert seen[0, 0] != at_once[0, 0]
 
 
 def test_unchanged_prices_are_predicted_as_such():
