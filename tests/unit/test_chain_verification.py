@@ -5,9 +5,15 @@ import pytest
 from real_blocks import BLOCKS, real_block, real_receipts
 
 from chaintide.streams.chain.blocks import Header, RawLog, header_of, logs_in
-from chaintide.streams.chain.bloom import bloom_of
+from chaintide.streams.chain.bloom import AddressFilter, bloom_bits, bloom_of
 from chaintide.streams.chain.receipts import RawReceipt, receipts_in, receipts_root
-from chaintide.streams.chain.verification import fault_of, fault_of_range
+from chaintide.streams.chain.verification import (
+    doubtful,
+    fault_of,
+    fault_of_headers,
+    fault_of_range,
+    fault_of_told,
+)
 from chaintide.streams.errors import BadRecordError
 
 
@@ -204,3 +210,53 @@ def test_a_log_is_read_as_a_node_tells_it():
     assert isinstance(logs[7], RawLog)
     assert logs[7].index == 7
     assert [log.data for log in logs] == [log["data"] for log in raw]
+
+
+def test_headers_of_a_range_are_all_there_and_join():
+    header, _, _ = real_block(BLOCKS[0])
+    chain = {0: msgspec.structs.replace(header, number=0)}
+    for number in range(1, 5):
+        parent = chain[number - 1].hash
+        own = f"0x{number:064x}"
+        chain[number] = msgspec.structs.replace(header, number=number, hash=own, parent_hash=parent)
+    assert fault_of_headers(chain, 0, 4) is None
+    assert fault_of_headers(chain, 2, 4) is None
+    assert fault_of_headers(chain, 2, 5) == "headers are missing"
+    for number in range(5):
+        less = {n: each for n, each in chain.items() if n != number}
+        assert fault_of_headers(less, 0, 4) == "headers are missing"
+        other = chain | {number: msgspec.structs.replace(chain[number], hash="0x" + "66" * 32)}
+        assert fault_of_headers(other, 0, 4) == (None if number == 4 else "headers do not join")
+
+
+def test_logs_that_were_left_out_or_changed_are_told_apart():
+    _, logs, _ = real_block(BLOCKS[0])
+    louder = [
+        msgspec.structs.replace(
+            log, address=log.address.upper().replace("X", "x"), log_index=f"0x0{log.index:X}"
+        )
+        for log in logs
+    ]
+    assert fault_of_told(louder, logs) is None, "nodes write alike what is the same"
+    assert fault_of_told([], logs) == fault_of_told(logs[1:], logs) == "logs are missing"
+    assert fault_of_told(logs[:-1], logs) == "logs are missing"
+    assert fault_of_told(logs, logs[1:]) == "logs differ", "told of more than there is"
+    for name in ("data", "address"):
+        changed = msgspec.structs.replace(logs[3], **{name: "0x" + "66" * 20})
+        assert fault_of_told([*logs[:3], changed, *logs[4:]], logs) == "logs differ"
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_a_block_that_holds_logs_of_an_address_is_always_doubtful(number):
+    header, logs, _ = real_block(number)
+    addresses = sorted({log.address for log in logs})
+    for address in addresses:
+        assert doubtful({number: header}, [], [address]) == [number]
+    empty = msgspec.structs.replace(header, bloom=0)
+    assert doubtful({number: empty}, [], addresses) == []
+    assert doubtful({number: empty}, logs[:1], addresses) == [number], "it says so itself"
+    strangers = [f"0x{n:040x}" for n in range(500)]
+    asked = [each for each in strangers if header.bloom & bloom_bits(each) == bloom_bits(each)]
+    sought = [each for each in strangers if AddressFilter([each]).may_match(header.bloom)]
+    assert sought == asked
+    assert AddressFilter(strangers).may_match(header.bloom) is bool(asked)
