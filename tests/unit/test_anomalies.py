@@ -2,7 +2,7 @@
 
 import random
 from copy import deepcopy
-from itertools import count
+from itertools import count, pairwise
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ from anomalies import SECOND_US, Street, feed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaintide.agents.anomalies.alarms import EPISODE_S, Row
+from chaintide.agents.anomalies.alarms import EPISODE_S, GROWTH, Row
 from chaintide.agents.anomalies.cells import Cell
 from chaintide.agents.anomalies.market import MAX_ADDRESSES, Course, MarketLogic, Tick
 from chaintide.agents.anomalies.tails import LEAST, Tail
@@ -79,7 +79,10 @@ def test_one_strange_trade_is_told_at_once_with_its_reason(seen, kind, changes, 
 def test_a_burst_is_told_while_it_goes_on_and_as_one_anomaly(seen):
     logic, street = after(seen)
     told = [one for _ in range(300) for one in logic.on_trades(street.one(after_us=1_000))]
-    assert 1 < len(told) <= 12
+    rarities = [1 / one.score - 1 for one in told]
+    assert all(then <= before / GROWTH * 1.001 for before, then in pairwise(rarities))
+    assert len(told) == 12  # of 300: rarities fell by more than ten to the eleventh
+    assert rarities[0] / rarities[-1] < GROWTH**12
     assert len({one.anomaly_id for one in told}) == 1
     assert [one.score for one in told] == sorted(one.score for one in told)
     assert told[-1].kind == "pace"
