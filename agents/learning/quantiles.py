@@ -30,8 +30,10 @@ class QuantileLogic:
         step = np.maximum(rules.quantile_step, rules.first_quantile_step / (labels + 20.0))
         below = returns[:, None] < quantiles
         quantiles = quantiles + step[:, None] * (_SHARES - below)
-        crossed = np.flatnonzero((quantiles[:, 1:] < quantiles[:, :-1]).any(axis=1))
-        quantiles[crossed] = np.sort(quantiles[crossed], axis=1)
+        crossed = quantiles[:, 1:] < quantiles[:, :-1]
+        if crossed.any():
+            places = np.flatnonzero(crossed.any(axis=1))
+            quantiles[places] = np.sort(quantiles[places], axis=1)
         self.table.floats["quantiles"][rows] = bounded(quantiles, -LARGEST, LARGEST)
         self.table.floats["labels"][rows] = labels + 1.0
 

@@ -115,7 +115,7 @@ class Scores:
         block[:, 2], block[:, 3] = graded.log_loss, graded.log_loss_base
         block[:, 4], block[:, 5] = graded.brier, graded.brier_base
         block[:, 6:] = graded.covered
-        self.table.floats["sums"][rows] += sign * block
+        self.table.floats["sums"][rows] += block if sign == 1 else sign * block
         places = np.arange(self.table.capacity)[rows] * FINE + fine_bin(graded.p_up)
         self.table.floats["said"].reshape(-1)[places] += sign * graded.p_up
         self.table.floats["counts"].reshape(-1)[places] += sign * (1.0 + _CAME * graded.rose)
