@@ -224,7 +224,14 @@ class FaustWorker:
                 await shard.release()
 
     async def _shutdown(self, _app: Any, **_: Any) -> None:  # noqa: ANN401
-        for shard in self.shards.values():
+        """Give up all partitions, also those being recovered, before what writes for them ends."""
+        openings, self._opening = list(self._opening.values()), {}
+        shards, self.shards = list(self.shards.values()), {}
+        self._silent.clear()
+        for opening in openings:
+            opening.cancel()
+        await asyncio.gather(*openings, return_exceptions=True)
+        for shard in shards:
             await shard.release()
         if self._producer is not None:
             await self._producer.stop()

@@ -13,6 +13,7 @@ from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan
 from chaintide.agents.forecasts.partition import ForecastsLogic
 from chaintide.agents.partition import PartitionLogic
 from chaintide.agents.pools import PoolRecovery, PoolsLogic
+from chaintide.streams.ending import end_if_told
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.topics import (
     ANOMALY_STATE,
@@ -105,6 +106,7 @@ async def _read(
         ends = await consumer.end_offsets([changelog, inputs])
         await consumer.seek_to_beginning(changelog)
         while await consumer.position(changelog) < ends[changelog]:
+            end_if_told()
             for records in (await consumer.getmany(timeout_ms=1000, max_records=10_000)).values():
                 entries += len(records)
                 for record in records:

@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from faust.types import TP
 
+from chaintide.agents.app import AnyShard, Crew, FaustWorker, WorkerConfig
 from chaintide.streams import codec
 from chaintide.streams.admin import ensure_topics, lag
 from chaintide.streams.kafka import KafkaConfig
@@ -122,3 +124,37 @@ async def test_a_quiet_market_closes_by_heartbeats_and_a_stop_leaves_nothing_beh
         ("closed", "carry", "5"),
         ("closed", "carry", "5"),
     ]
+
+
+async def test_what_is_being_recovered_is_given_up_before_the_producer_when_a_worker_ends(
+    kafka: KafkaConfig, tmp_path: Path
+):
+    await ensure_topics(kafka, PARTITIONS)
+    recovering, told = asyncio.Event(), list[int]()
+
+    async def recover(_: WorkerConfig, tp: TP, producer: AIOKafkaProducer) -> AnyShard:
+        recovering.set()
+        try:
+            await asyncio.Event().wait()  # there is much to read
+        finally:
+            place = await producer.send_and_wait(CANDLES.name, b"{}", partition=tp.partition)
+            told.append(place.partition)
+        raise AssertionError
+
+    config = WorkerConfig(
+        kafka=kafka,
+        instance="one",
+        partitions=PARTITIONS,
+        group="ending",
+        data_dir=tmp_path,
+        grace_ms=0,
+        horizon_ms=0,
+        started_s=0,
+    )
+    worker = FaustWorker(config, Crew({"candles": TRADES}, silent=frozenset(), open=recover))
+    await worker.app.on_partitions_assigned.send({TP(TRADES.name, 1)})
+    async with asyncio.timeout(60):
+        await recovering.wait()
+        await worker.app.on_before_shutdown.send()
+    assert told == [1]
+    assert worker.shards == {}
