@@ -29,7 +29,7 @@ def url_of(site: Site) -> str:
 
 
 async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [await anext(events) for _ in range(count)]
 
 

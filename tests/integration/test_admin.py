@@ -69,7 +69,7 @@ async def test_another_cleanup_policy_is_refused_with_what_to_do(kafka):
     await admin.delete_topics([name])
     await admin.create_topics([NewTopic(name, 3, 1)])
     await admin.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await configs_of(kafka, name)).get("cleanup.policy") != "delete":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     with pytest.raises(ConfigError, match=r"cleanup\.policy=delete, needs compact"):

@@ -48,7 +48,7 @@ async def read(config: KafkaConfig) -> list[bytes]:
 
 
 async def until_dead(pid: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while is_alive(pid):  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.02)
 

@@ -61,7 +61,7 @@ async def _check_trades(kafka, chain: FakeChain) -> None:
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(places)
         found: dict[int, list[object]] = {p: [] for p in range(PARTITIONS)}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while [p for p in places if await consumer.position(p) < ends[p]]:
                 for place, records in (await consumer.getmany(timeout_ms=500)).items():
                     found[place.partition] += [codec.decode_trades(r.value) for r in records]

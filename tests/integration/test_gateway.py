@@ -80,7 +80,7 @@ async def write(kafka: KafkaConfig, *minutes: int) -> None:
 
 async def lines(client: ClientConnection, count: int) -> list[dict]:
     found: list[dict] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found += [json.loads(line) for line in (await client.recv()).split("\n")]
     return found

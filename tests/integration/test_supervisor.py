@@ -57,7 +57,7 @@ async def supervised(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110  processes tell nothing
             await asyncio.sleep(0.05)
 

@@ -16,7 +16,7 @@ async def test_a_gateway_is_alive_at_once_and_ready_when_it_lacks_nothing():
     lacks = ["still reading", ""]
     address = gateway.Address("127.0.0.1", 0)
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         gateway.serving(pump, Admission(), address, lambda: lacks[0]) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):

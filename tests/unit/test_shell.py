@@ -108,7 +108,7 @@ class Run:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the feed has no event for this
             await asyncio.sleep(0.005)
 

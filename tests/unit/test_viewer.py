@@ -73,7 +73,7 @@ async def url():
 async def test_without_a_terminal_every_change_is_a_line(url):
     console = Console(file=io.StringIO())
     watching = asyncio.create_task(watch(url, MARKET, "1m", console))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not console.file.getvalue():  # noqa: ASYNC110  a console tells nobody
             await asyncio.sleep(0.01)
     watching.cancel()
