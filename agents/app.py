@@ -120,16 +120,10 @@ class FaustWorker:
         shard = self.shards.get(tp) or await self._shard(tp)
         if shard is None:
             return  # the partition was taken away, its next owner reads this again
-        shard.apply(
-            Input(
-                message.partition,
-                message.offset,
-                int(message.timestamp * 1000),
-                message.key or b"",
-                message.value or b"",
-            ),
-            event,
-        )
+        for record in message.value:
+            key, value = record.key or b"", record.value or b""
+            read = Input(record.partition, record.offset, record.timestamp, key, value)
+            shard.apply(read, event)  # acknowledged once, however often it is said
         self._has_news.set()
         if shard.is_full:
             await shard.flush()

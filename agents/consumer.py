@@ -1,13 +1,17 @@
-"""Faust's consumer, without four of its delays."""
+"""Faust's consumer, without five of its delays."""
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.types import TP
 from mode.services import WaitResults
 
 FULL_S: Final = 0.005
+MAX_TOGETHER_BYTES: Final = 65_536  # a few milliseconds of work
+Records = tuple[ConsumerRecord, ...]
 
 
 class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
@@ -24,7 +28,11 @@ class PromptConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
     all partitions are full, which are empty long before; where only some are full it waits for
     the others for as long, though nothing may come there. And while messages wait to be handed
     over, aiokafka asks for partitions without any, and for no others before Kafka has answered:
-    it does after 1.5 s at the latest, here after 0.1 s.
+    it does after 1.5 s at the latest, here after 0.1 s. And what Faust does for one message takes
+    it a tenth of a millisecond: here one of its messages is all the records of a partition that
+    came together, up to 64 KiB. Its value is ``Records``, its offset that of the last.
+
+    Whoever works at a partition acknowledges its messages in their order.
     """
 
     fetch_wait_ms = 100
@@ -53,7 +61,43 @@ class PromptConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
             return {}, set()
         if self._buffered_partitions:
             timeout = min(timeout, FULL_S)
-        return await super()._wait_next_records(timeout)
+        records, active = await super()._wait_next_records(timeout)
+        return {tp: list(together(found)) for tp, found in records.items()}, active
+
+    def _to_message(self, tp: TP, record: Records) -> Any:  # noqa: ANN401
+        message = super()._to_message(tp, record[-1])
+        message.key, message.value = None, record
+        return message
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Do nothing: the offsets between those of two messages are those of their records."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        acked = self._acked[tp]
+        newest = max(acked, default=None)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return None if newest is None else newest + 1
+
+
+def together(records: Iterable[ConsumerRecord]) -> Iterator[Records]:
+    """Yield records of one partition by so many as are worked at in one go.
+
+    >>> from collections import namedtuple
+    >>> Sized = namedtuple("Sized", "value")
+    >>> [len(some) for some in together([Sized(b"x" * 30_000)] * 5)]
+    [3, 2]
+    """
+    some: list[ConsumerRecord] = []
+    size = 0
+    for record in records:
+        some.append(record)
+        size += len(record.value or b"")
+        if size >= MAX_TOGETHER_BYTES:
+            yield tuple(some)
+            some, size = [], 0
+    if some:
+        yield tuple(some)
 
 
 class ImpatientConsumer(PromptConsumer):
