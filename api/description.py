@@ -11,11 +11,11 @@ from chaintide.api.live import messages, requests
 from chaintide.api.live.channels import KINDS
 from chaintide.api.live.effects import CLOSES
 from chaintide.api.live.requests import ErrorCode
-from chaintide.api.state.forecasts import ProbabilityEntry
 from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import Retraction, TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.anomalies import Anomaly
+from chaintide.streams.probabilities import Prediction
 from chaintide.streams.records import Candle, FeedReport
 
 ADDRESS: Final = "/ws/v1"
@@ -44,7 +44,7 @@ ENTRIES: Final[dict[str, type[msgspec.Struct]]] = {
     "trades": TapeTrade,
     "ticker": TickerFigures,
     "candles": Candle,
-    "prob": ProbabilityEntry,
+    "prob": Prediction,
     "views": PoolEntry,
     "anomalies": Anomaly,
     "status": FeedReport,

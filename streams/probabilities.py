@@ -1,6 +1,6 @@
 """What is said of probabilities on topics: predictions, and how good they turned out."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -8,17 +8,27 @@ from chaintide.streams.intervals import Interval
 from chaintide.streams.records import SCHEMA_VERSION, Market
 
 PriceSource = Literal["close", "vwap"]
-PredictionStatus = Literal["issued", "refreshed"]
+PredictionStatus = Literal["issued", "refreshed", "expired"]
 StepKind = Literal["drift", "challenger", "promoted", "given_up"]
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag="prediction"):
+_TOLD: Final = {
+    "p_up": "probability_up",
+    "p_flat": "probability_flat",
+    "p_down": "probability_down",
+    "confidence": "confidence_level",
+}
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, rename=_TOLD, gc=False):
     """How likely a market is higher, unchanged or lower ``horizon`` candles on.
 
-    ``confidence`` is 0 where this is the base rate and nothing else. ``evidence`` is what a
-    bettor against the base rate would have made of 1; from 20 on the skill is no luck.
-    ``quantiles`` are prices at 5, 10, 25, 50, 75, 90 and 95 %; ``price_target`` is the middle one.
-    It was ``issued`` when a candle closed, and is then scored, or ``refreshed`` in between.
+    It speaks of ``due_at`` and must not be shown as current from ``expires_at`` on, when readers
+    are told that it is ``expired``. It was ``issued`` when a candle closed, and is then scored, or
+    ``refreshed`` in between. ``confidence_level`` 0 means that this is the base rate and nothing
+    else. ``evidence`` is what a bettor against the base rate would have made of 1; from 20 on
+    skill is no luck. ``quantiles`` are prices at 5, 10, 25, 50, 75, 90 and 95 %;
+    ``price_target`` is the middle one.
     """
 
     prediction_id: str
@@ -43,7 +53,11 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, tag="prediction"):
     features_hash: str
     methodology: str
     status: PredictionStatus
-    v: int = SCHEMA_VERSION
+
+    def told(self, *, now_ms: int) -> "Prediction":
+        """Return what readers are told ``now_ms``: perhaps that it has expired."""
+        is_fresh = self.expires_at > now_ms
+        return self if is_fresh else msgspec.structs.replace(self, status="expired")
 
 
 class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True, tag="predictions"):
@@ -56,6 +70,12 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True, tag="prediction
     offset: int
     predictions: list[Prediction]
     v: int = SCHEMA_VERSION
+
+
+class PredictionTexts(msgspec.Struct, frozen=True, tag="predictions"):
+    """The predictions of a batch as they were written, for whoever passes them on."""
+
+    predictions: list[msgspec.Raw]
 
 
 class ReliabilityBin(msgspec.Struct, frozen=True):

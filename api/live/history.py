@@ -2,15 +2,15 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import takewhile
+
+import msgspec
 
 from chaintide.api.live.limits import Limits
 from chaintide.api.live.messages import encoded_update
 from chaintide.api.live.update import Update
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, gc=False):
     """Lines for a client at one position, and the position it has with them.
 
     ``is_light`` if they are few and there are no more.
@@ -124,7 +124,11 @@ class History:
         """
         if seq < self.floor:
             return None
-        fresh = list(takewhile(lambda update: update.seq > seq, reversed(self._updates)))
+        fresh: list[Update] = []
+        for update in reversed(self._updates):
+            if update.seq <= seq:
+                break
+            fresh.append(update)
         fresh.reverse()
         newest = None if is_buffer else {update.key: update.seq for update in fresh}
         lines: list[bytes] = []

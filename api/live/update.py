@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 UpdateType = Literal["update", "correction", "retraction"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One change in one channel.
 
     ``seq`` is its place in the log, ``(offset + 1) * 1000 + place in the record``: above 0, rising

@@ -8,14 +8,14 @@ import msgspec
 
 from chaintide.api.rest.queries import CandlesQuery
 from chaintide.api.state.catalogue import FeedEntry, MarketEntry
-from chaintide.api.state.forecasts import ModelEntry, ProbabilityEntry
+from chaintide.api.state.forecasts import ModelEntry
 from chaintide.api.state.pools import PoolEntry
 from chaintide.api.state.tape import TapeTrade
 from chaintide.api.state.ticker import TickerFigures
 from chaintide.streams.anomalies import Anomaly
 from chaintide.streams.feeds.coingecko import TrendingCoin
 from chaintide.streams.intervals import Interval
-from chaintide.streams.probabilities import ReliabilityBin, Step
+from chaintide.streams.probabilities import Prediction, ReliabilityBin, Step
 from chaintide.streams.records import Candle, Gap, Market
 
 
@@ -67,7 +67,7 @@ class ProbabilitiesAnswer(msgspec.Struct, frozen=True):
 
     market: Market
     interval: Interval
-    probabilities: list[ProbabilityEntry]
+    probabilities: list[Prediction]
 
 
 class ModelsPage(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from chaintide.api.rest.backend import Backend
 from chaintide.api.rest.market_routes import backend, json
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.schema import MARKET, errors, ok
-from chaintide.api.state.forecasts import entry_of, fresh, model_entry, place_of
+from chaintide.api.state.forecasts import fresh, model_entry, place_of
 from chaintide.streams.intervals import Interval
 from chaintide.streams.records import Market
 
@@ -108,9 +108,7 @@ async def probabilities(
         if query.horizon in {None, one.horizon}
     ]
     entries = (
-        [entry_of(one, now_ms=now_ms) for one in said]
-        if query.expired
-        else fresh(said, now_ms=now_ms)
+        [one.told(now_ms=now_ms) for one in said] if query.expired else fresh(said, now_ms=now_ms)
     )
     return json(answers.ProbabilitiesAnswer(market, query.interval, entries))
 

@@ -10,51 +10,13 @@ from chaintide.api.live.update import Update
 from chaintide.api.state.overlay import PLACES, seq_of
 from chaintide.streams import codec
 from chaintide.streams.intervals import Interval
-from chaintide.streams.probabilities import (
-    ModelScore,
-    Prediction,
-    PriceSource,
-    Step,
-)
+from chaintide.streams.probabilities import ModelScore, Prediction, Step
 from chaintide.streams.records import Market
 
 MAX_SERIES: Final = 300_000
 CLAIM: Final = 20.0  # evidence from which on skill is no luck
 ENOUGH_LABELS: Final = 30
 Verdict = Literal["learning", "no better than the base rate", "better than the base rate"]
-
-
-class ProbabilityEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """How likely a market is higher, unchanged or lower ``horizon`` candles on.
-
-    It speaks of ``due_at`` and must not be shown as current from ``expires_at`` on, when its
-    ``status`` is ``expired``. ``confidence_level`` 0 means that this is the base rate and nothing
-    else; from an ``evidence`` of 20 on skill is no luck. ``quantiles`` are prices at 5, 10, 25,
-    50, 75, 90 and 95 %; ``price_target`` is the middle one.
-    """
-
-    prediction_id: str
-    market: Market
-    interval: Interval
-    horizon: int
-    issued_at: int
-    due_at: int
-    expires_at: int
-    probability_up: float
-    probability_flat: float
-    probability_down: float
-    confidence_level: float
-    evidence: float
-    n_labels: int
-    price_ref: float
-    price_source: PriceSource
-    price_target: float
-    quantiles: list[float]
-    model_id: str
-    model_version: str
-    features_hash: str
-    methodology: str
-    status: Literal["issued", "refreshed", "expired"]
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,17 +76,18 @@ class Forecasts:
         self.heard_ms = max(self.heard_ms, time_ms)
 
     def on_predictions(
-        self, predictions: Iterable[Prediction], offset: int, published_ms: int
+        self, predictions: Iterable[tuple[Prediction, bytes]], offset: int, published_ms: int
     ) -> list[Update]:
-        """Take predictions, and return what is to be told of the new ones."""
+        """Take predictions, each with its JSON, and return what is to be told of the new ones."""
         updates: list[Update] = []
         places: dict[tuple[Market, Interval], int] = {}
-        for said in predictions:
+        for said, text in predictions:
             series = (said.market, said.interval)
             place = places.get(series, 0)
             if place >= PLACES or not self.on_prediction(said):
                 continue
             places[series] = place + 1
+            told = said.told(now_ms=published_ms)
             updates.append(
                 Update(
                     channel=f"prob:{said.market}:{said.interval}",
@@ -133,7 +96,7 @@ class Forecasts:
                     type="update",
                     event_ms=said.issued_at,
                     published_ms=published_ms,
-                    data=codec.encode(entry_of(said, now_ms=published_ms)),
+                    data=text if told is said and b"\n" not in text else codec.encode(told),
                 )
             )
         return updates
@@ -195,37 +158,9 @@ def _place(market: Market, interval: Interval, horizon: int) -> str:
     return f"{market}|{interval}|{horizon:02}"
 
 
-def entry_of(said: Prediction, *, now_ms: int) -> ProbabilityEntry:
-    """Return what readers are told ``now_ms``."""
-    return ProbabilityEntry(
-        prediction_id=said.prediction_id,
-        market=said.market,
-        interval=said.interval,
-        horizon=said.horizon,
-        issued_at=said.issued_at,
-        due_at=said.due_at,
-        expires_at=said.expires_at,
-        probability_up=said.p_up,
-        probability_flat=said.p_flat,
-        probability_down=said.p_down,
-        confidence_level=said.confidence,
-        evidence=said.evidence,
-        n_labels=said.n_labels,
-        price_ref=said.price_ref,
-        price_source=said.price_source,
-        price_target=said.price_target,
-        quantiles=said.quantiles,
-        model_id=said.model_id,
-        model_version=said.model_version,
-        features_hash=said.features_hash,
-        methodology=said.methodology,
-        status="expired" if said.expires_at <= now_ms else said.status,
-    )
-
-
-def fresh(predictions: Sequence[Prediction], *, now_ms: int) -> list[ProbabilityEntry]:
-    """Return what readers are told of those ``predictions`` that have not expired."""
-    return [entry_of(said, now_ms=now_ms) for said in predictions if said.expires_at > now_ms]
+def fresh(predictions: Sequence[Prediction], *, now_ms: int) -> list[Prediction]:
+    """Return those ``predictions`` that have not expired."""
+    return [said for said in predictions if said.expires_at > now_ms]
 
 
 def verdict(score: ModelScore) -> Verdict:

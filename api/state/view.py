@@ -1,7 +1,6 @@
 """All that one serving process knows: fed with records, asked for snapshots."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,7 +18,7 @@ from chaintide.streams.chain.records import Alias
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.intervals import INTERVALS, Interval
-from chaintide.streams.probabilities import ModelScore, PredictionBatch
+from chaintide.streams.probabilities import ModelScore, PredictionBatch, PredictionTexts
 from chaintide.streams.records import (
     Candle,
     CandleBatch,
@@ -36,13 +35,13 @@ _ticks = msgspec.json.Decoder(PriceTick | Trending)
 _aliases = msgspec.json.Decoder(Alias)
 _views = msgspec.json.Decoder(PoolView)
 _predictions = msgspec.json.Decoder(PredictionBatch)
+_texts = msgspec.json.Decoder(PredictionTexts)
 _scores = msgspec.json.Decoder(ModelScore)
 _reports = msgspec.json.Decoder(FeedReport)
 STATUS = "status"
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """One record of a topic; ``time_ms`` is Kafka's time of it."""
 
     topic: str
@@ -251,8 +250,10 @@ class View:
         return updates
 
     def _on_predictions(self, record: LogRecord) -> list[Update]:
-        batch = codec.decode(_predictions, record.value)
-        known = filter(lambda said: self.catalogue.on_market(said.market), batch.predictions)
+        said = codec.decode(_predictions, record.value).predictions
+        texts = map(bytes, codec.decode(_texts, record.value).predictions)
+        pairs = zip(said, texts, strict=True)
+        known = (pair for pair in pairs if self.catalogue.on_market(pair[0].market))
         return self.forecasts.on_predictions(known, record.offset, record.time_ms)
 
     def _on_tick(self, record: LogRecord) -> list[Update]:
