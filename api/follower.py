@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from chaintide.api.live.update import Update
+from chaintide.api.precedence import Precedence
 from chaintide.api.state.view import LogRecord, View
 from chaintide.streams.admin import committed, ensure_topics
 from chaintide.streams.ending import end_if_told
@@ -51,6 +52,7 @@ GATHER_S: Final = 0.01  # clients are sent what came in at most every 100 ms
 POLL_RECORDS: Final = 200  # requests wait while they are applied
 PROMPT: Final = frozenset({PROBABILITIES.name})
 PROMPT_RECORDS: Final = 2  # of 200 predictions
+AT_ONCE: Final = 10  # records, then what is prompt has its turn
 PROMPT_WAIT_MS: Final = 25  # Kafka keeps no question waiting for longer, so the next can be asked
 EPOCH_EVERY_S: Final = 30.0
 LONGEST_WAIT_S: Final = 10.0
@@ -83,6 +85,7 @@ class Follower:
     silence: str = ""
     _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     _behind: set[TopicPartition] = field(default_factory=set[TopicPartition])
+    _precedence: Precedence = field(default_factory=Precedence)
 
     @property
     def lack(self) -> str:
@@ -207,8 +210,11 @@ class Follower:
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=most)
             self.view.forecasts.on_time(self.now_ms())
             for place, records in polled.items():
-                self._apply(records)
-                self._next[place] = records[-1].offset + 1
+                for first in range(0, len(records), AT_ONCE):
+                    some = records[first : first + AT_ONCE]
+                    self._apply(some)
+                    self._next[place] = some[-1].offset + 1
+                    await self._give_way(is_urgent=place.topic in PROMPT)
             for place in self._behind & own:
                 # What was compacted away leaves holes, so the position says more than records.
                 if await consumer.position(place) >= ends[place]:
@@ -216,6 +222,12 @@ class Follower:
             is_full = sum(map(len, polled.values())) >= most
             is_prompt = most == PROMPT_RECORDS
             await asyncio.sleep(0 if self._behind or is_full or is_prompt else GATHER_S)
+
+    async def _give_way(self, *, is_urgent: bool) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if is_urgent:
+            self._precedence.on_urgent(now_s=now_s)
+        await asyncio.sleep(0 if is_urgent else self._precedence.wait_s(now_s=now_s))
 
     def _apply(self, records: Sequence[Any]) -> None:
         for record in records:
