@@ -12,6 +12,7 @@ from chaintide.api.live.hub import Hub
 from chaintide.api.live.update import Update
 from chaintide.api.loading import CandleReader
 from chaintide.api.sockets.admission import Admission
+from chaintide.api.sockets.garbage import keep
 from chaintide.api.sockets.pump import Clocks, Pump
 from chaintide.streams.errors import ChaintideError
 from chaintide.streams.intervals import WIDTH_MS
@@ -50,6 +51,7 @@ class Broadcast(Generic[T]):
     async def run(self, follower: Follower) -> None:
         """Serve until cancelled, from when ``follower`` has caught up."""
         await follower.caught_up.wait()
+        keep()
         self._directory.epoch = follower.epoch
         self.admission.is_open = True
         try:

@@ -16,7 +16,7 @@ from chaintide.streams.topics import DEAD_LETTERS, PROBABILITIES, PROBABILITY_ST
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 500
-MAX_UNACKED = 5_000
+MAX_UNACKED = 20_000  # then all partitions wait until this one is durable
 SCORES_AT_ONCE = 20
 SNAPSHOT_EVERY_S = 30.0
 LATEST_S = 90.0

@@ -21,6 +21,12 @@ def seldom() -> AbstractContextManager[None]:
     return _threshold(SELDOM)
 
 
+def keep() -> None:
+    """Search what is here now for garbage once, and never again."""
+    gc.collect()
+    gc.freeze()
+
+
 class Garbage:
     """Counts who is here and who has gone; a full collection stops everybody.
 
