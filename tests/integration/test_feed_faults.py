@@ -92,7 +92,7 @@ class Rig:
     def notices(self, kind: type[T]) -> list[T]:
         return [notice for notice in self.outbox.notices if isinstance(notice, kind)]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Wait for ``condition``, at most so many seconds of the wall's clock."""
         async with asyncio.timeout(seconds):
             while True:

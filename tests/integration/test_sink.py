@@ -93,7 +93,7 @@ class World:
         task = asyncio.create_task(run_sink(options, store, group=self.group, stop=stop))
         yield task
         stop.set()
-        await asyncio.wait([task], timeout=30)
+        await asyncio.wait([task], timeout=60)
 
     async def lag(self) -> int:
         return await lag(self.kafka, self.group, topics.CANDLES.name)
