@@ -6,7 +6,7 @@ import { missingBefore } from "./series.js";
 import { color } from "./theme.js";
 
 const RIGHT_BARS = 6;
-const [NARROWEST, WIDEST] = [7, 16];
+const [NARROWEST, WIDEST] = [7, 24];
 const NARROW_PX = 600;
 const NEAR_BARS = 20; // so near to the oldest candle older ones are asked for
 const MARK_MS = 4_000;

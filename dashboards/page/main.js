@@ -48,7 +48,7 @@ const outside = {
 const stream = new Stream(`${location.origin.replace(/^http/, "ws")}/ws/v1`, onState, outside);
 const feeds = new Feeds(byId("feeds"), serverNow, (venue) => markets.venueName(venue));
 const tape = new Tape(byId("tape"));
-const outlook = new Outlook(byId("outlook"), serverNow, (entry) => chart?.setTarget(entry));
+const outlook = new Outlook(byId("outlook"), serverNow, onTarget);
 const oddities = new Oddities(byId("oddities"));
 const pool = new Pool(byId("pool"));
 const markets = new Markets(byId("market-table"), byId("filter"), byId("market-note"), (market) =>
@@ -254,6 +254,12 @@ function onPool(message) {
   const held = message.type === "snapshot" ? message.data[0] : message.data;
   if (held && message.type !== "retraction") pool.show(held);
   else pool.clear();
+}
+
+/** Draw what is expected on the chart, and say what the lines are. */
+function onTarget(entry) {
+  byId("key-range").hidden = entry === null;
+  chart?.setTarget(entry);
 }
 
 /** Show how good the model is whose predictions are shown. */

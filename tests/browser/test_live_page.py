@@ -221,6 +221,7 @@ def test_probabilities_are_shown_with_what_may_be_luck(demo: Demo, trader: Trade
     trader.open(f"#{OURS}/1m")
     demo.trade((time.time_ns() // 1_000_000, 1_010))  # an open candle is predicted from
     trader.until(f"!{part('gauge')}.hidden && {part('up-words')}.textContent.includes('higher')")
+    trader.until("!document.querySelector('#key-range').hidden")
     trader.until(f"{part('judgement')}.textContent.includes('base rate')", seconds=180)
     trader.until(f"{part('reliability')}.querySelectorAll('circle').length > 1")
     trader.page.focus("#outlook input[name=horizon]")
