@@ -1,15 +1,17 @@
 // The chart: candles, volume, and the legend of the candle under the cursor.
 
 import * as format from "./format.js";
-import { marks as oddMarks } from "./oddities.js";
+import { marks as oddMarks, spaced } from "./oddities.js";
 import { missingBefore } from "./series.js";
 import { color } from "./theme.js";
 
 const RIGHT_BARS = 6;
 const [NARROWEST, WIDEST] = [7, 24];
 const NARROW_PX = 600;
+const AXIS_PX = 80; // what the scale of prices takes, about
 const NEAR_BARS = 20; // so near to the oldest candle older ones are asked for
 const MARK_MS = 4_000;
+const WORD_BARS = 10; // the words of a mark are as wide, where candles are narrow
 const VOLUME_SHARE = 0.18;
 
 /** Return how a candle looks: hollow if incomplete, pale while its chain may take trades back, grey
@@ -209,7 +211,7 @@ export class Chart {
     if (this.#isFitted || this.#series.size === 0) return;
     this.#isFitted = true;
     const scale = this.#chart.timeScale();
-    const room = this.#box.clientWidth / (this.#series.size + RIGHT_BARS);
+    const room = (this.#box.clientWidth - AXIS_PX) / (this.#series.size + RIGHT_BARS);
     scale.applyOptions({ barSpacing: Math.min(WIDEST, Math.max(NARROWEST, room)) });
     scale.scrollToPosition(this.#box.clientWidth < NARROW_PX ? 2 : RIGHT_BARS, false);
   }
@@ -269,7 +271,9 @@ export class Chart {
       color: color("odd"),
       text,
     }));
-    this.#marks.setMarkers([...corrected, ...odd].sort((a, b) => a.time - b.time));
+    const marks = [...corrected, ...odd].sort((a, b) => a.time - b.time);
+    const widthS = (this.#series?.widthMs ?? 0) / 1000;
+    this.#marks.setMarkers(spaced(marks, WORD_BARS * widthS));
   }
 
   #oddities() {

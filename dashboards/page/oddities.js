@@ -38,6 +38,15 @@ export function marks(known, candles, widthMs) {
   return [...found].sort((a, b) => a[0] - b[0]).map(([openMs, words]) => ({ openMs, text: [...words].join(", ") }));
 }
 
+/** Return `marks`, sorted by time, with words only where no later one of its kind is so near that
+ *  they would overlap. */
+export function spaced(marks, nearS) {
+  return marks.map((mark, place) => {
+    const next = marks.slice(place + 1).find((each) => each.shape === mark.shape);
+    return next && next.time - mark.time < nearS ? { ...mark, text: "" } : mark;
+  });
+}
+
 /** Return what an entry is called. */
 export function title(entry) {
   return KINDS[entry.kind] ?? entry.kind;

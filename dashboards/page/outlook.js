@@ -182,6 +182,7 @@ export class Outlook {
     const [low, high] = [entry.quantiles[1], entry.quantiles[5]];
     const words = {
       "up-words": `${percent(up)} higher`,
+      "flat-words": flat < 0.005 ? "" : `${percent(flat)} the same`,
       "down-words": `${percent(down)} lower`,
       confidence: sureness(entry.confidence_level),
       target: price(entry.price_target),
@@ -230,8 +231,8 @@ export class Outlook {
       shape(line, "title", {}, `${words}, ${format.minute(time_ms)} UTC`);
     }
     const scale = `${(most * 100).toFixed(1)} %`;
-    shape(svg, "text", { x: 4, y: 12 }, `better by ${scale}`);
-    shape(svg, "text", { x: 4, y: HIGH - 5 }, `worse by ${scale}`);
+    shape(svg, "text", { x: 0, y: -4 }, `better by ${scale}`);
+    shape(svg, "text", { x: 0, y: HIGH + 11 }, `worse by ${scale}`);
     const drifts = marks.filter((step) => step.kind === "drift").length;
     const words = drifts === 1 ? "1 drift" : `${drifts} drifts`;
     this.#part("drifts").textContent = drifts > 0 ? `${words}: the market stopped behaving as learned.` : "";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { after, marks, newest, sentences, title } from "../../dashboards/page/oddities.js";
+import { after, marks, newest, sentences, spaced, title } from "../../dashboards/page/oddities.js";
 
 const MINUTE_MS = 60_000;
 
@@ -35,4 +35,11 @@ test("what was withdrawn says so", () => {
   assert.deepEqual(sentences(entry(1)), ["Size 41 at once."]);
   assert.match(sentences(entry(1, { status: "withdrawn" }))[0], /took it back/);
   assert.equal(title(entry(1, { kind: "newness" })), "Newcomers");
+});
+
+test("words of marks do not lie upon those of their neighbours", () => {
+  const mark = (time, text, shape = "circle") => ({ time, text, shape });
+  const told = [mark(0, "Large"), mark(540, "Jump"), mark(600, "corrected", "arrowDown"), mark(1140, "Busy")];
+  const words = spaced(told, 600).map(({ text }) => text);
+  assert.deepEqual(words, ["", "Jump", "corrected", "Busy"]);
 });
