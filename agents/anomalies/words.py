@@ -15,11 +15,11 @@ def reason(kind: Feature, a_day: float, cell: Cell, habits: Habits) -> Reason:
     times = f"{_brief(value / usual)} times" if usual > 0 else "far above"
     words = {
         "size": f"size {_brief(value)} at once, {times} the usual largest of a second",
-        "pace": f"{value:,.0f} within ten seconds, where {_few(usual)} are usual",
+        "pace": f"{value:,.0f} times within ten seconds, where {_few(usual)} are usual",
         "impact": f"price moved {value:.2%} within {_span(cell.gap_s)}, {times} the usual",
         "newness": f"{value:,.0f} addresses not seen before within ten seconds, "
         f"where {_few(usual)} are usual",
-        "combination": "size, pace, impact and new addresses, each unusual, came together",
+        "combination": "several things, each only unusual, came together",
     }
     return Reason(feature=kind, value=value, usual=usual, words=f"{words[kind]}; {often(a_day)}")
 
