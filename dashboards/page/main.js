@@ -274,7 +274,7 @@ async function loadCalibration() {
       found = await get(`/v1/models/${interval}/${horizon}/calibration`, { market });
     }
   } catch {
-    // The next round asks again.
+    return; // the next round asks again
   }
   const isMine = market === chosen.market && interval === chosen.interval;
   if (isMine && horizon === outlook.horizon) outlook.onCalibration(found);

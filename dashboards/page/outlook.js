@@ -81,7 +81,7 @@ export class Outlook {
   #onTarget;
   #entries = new Map();
   #horizon = null;
-  #calibration = null;
+  #calibration; // null: it has none yet; undefined: nobody has asked
   #places = 2;
   onHorizon = () => {};
 
@@ -97,7 +97,7 @@ export class Outlook {
   clear(places) {
     this.#places = places;
     this.#entries.clear();
-    this.#calibration = null;
+    this.#calibration = undefined;
     this.draw();
     this.#drawCalibration();
   }
@@ -134,7 +134,7 @@ export class Outlook {
   #choose(horizon) {
     if (horizon === this.#horizon) return;
     this.#horizon = horizon;
-    this.onCalibration(null);
+    this.onCalibration(undefined);
     this.onHorizon(horizon);
   }
 
@@ -195,7 +195,7 @@ export class Outlook {
 
   #drawCalibration() {
     const { model = null, bins = [], steps = [], history = [] } = this.#calibration ?? {};
-    this.#part("judgement").textContent = judgement(model);
+    this.#part("judgement").textContent = this.#calibration === undefined ? "" : judgement(model);
     this.#part("judgement").dataset.good = String(model?.verdict === BETTER);
     this.#part("calibration").textContent = calibrationWords(model);
     this.#drawReliability(bins);
@@ -223,7 +223,8 @@ export class Outlook {
     shape(svg, "line", { x1: 0, y1: HIGH / 2, x2: WIDE, y2: HIGH / 2, class: "ideal" });
     const path = points.map(([x, y]) => `${x * WIDE},${y * HIGH}`).join(" ");
     if (points.length > 0) shape(svg, "polyline", { points: path, class: "course" });
-    const marks = steps.filter((step) => points.length > 1 && along(step.time_ms) >= 0);
+    const isLong = points.length > 1 && points[0][0] < 1; // else nothing has a place in it
+    const marks = steps.filter((step) => isLong && along(step.time_ms) >= 0);
     for (const { time_ms, kind } of marks) {
       const x = Math.min(1, along(time_ms)) * WIDE;
       const line = shape(svg, "line", { x1: x, y1: 0, x2: x, y2: HIGH, class: kind });
@@ -233,7 +234,7 @@ export class Outlook {
     const scale = `${(most * 100).toFixed(1)} %`;
     shape(svg, "text", { x: 0, y: -4 }, `better by ${scale}`);
     shape(svg, "text", { x: 0, y: HIGH + 11 }, `worse by ${scale}`);
-    const drifts = marks.filter((step) => step.kind === "drift").length;
+    const drifts = steps.filter((step) => step.kind === "drift").length;
     const words = drifts === 1 ? "1 drift" : `${drifts} drifts`;
     this.#part("drifts").textContent = drifts > 0 ? `${words}: the market stopped behaving as learned.` : "";
   }
