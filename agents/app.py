@@ -31,6 +31,7 @@ EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
 FLUSH_EVERY_S = 0.5
 STALL_S = 60.0
+MAX_BUFFERED = 256  # messages of all agents, each of up to 64 KiB of records
 AnyShard = Shard | PoolShard | ForecastShard | AnomalyShard
 
 
@@ -120,10 +121,15 @@ class FaustWorker:
         shard = self.shards.get(tp) or await self._shard(tp)
         if shard is None:
             return  # the partition was taken away, its next owner reads this again
-        for record in message.value:
-            key, value = record.key or b"", record.value or b""
-            read = Input(record.partition, record.offset, record.timestamp, key, value)
-            shard.apply(read, event)  # acknowledged once, however often it is said
+        records, message.value, event.value = message.value, None, None  # not kept until the ack
+        try:
+            for record in records:
+                key, value = record.key or b"", record.value or b""
+                read = Input(record.partition, record.offset, record.timestamp, key, value)
+                shard.apply(read, event)  # acknowledged once, however often it is said
+        except Exception:
+            shard.out.abandon()
+            raise
         self._has_news.set()
         if shard.is_full:
             await shard.flush()
@@ -261,7 +267,7 @@ def _app(config: WorkerConfig) -> faust.App:
         web_enabled=False,
         topic_disable_leader=True,
         stream_wait_empty=False,
-        stream_buffer_maxsize=4_096,
+        stream_buffer_maxsize=MAX_BUFFERED,
         cython_optimizations=True,
         broker_commit_interval=1.0,
         # A worker restarted after kill -9 would else wait for its dead self to leave the group.

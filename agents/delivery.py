@@ -26,19 +26,30 @@ class Delivery:
         self._partition = partition
         self._producer = producer
         self._under_way: list[asyncio.Future[Any]] = []
+        self._is_abandoned = False
 
     async def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Send records in their order."""
-        for topic, key, value in outgoing:
-            delivery = await self._producer.send(
-                topic.name, value, key=key, partition=self._partition
-            )
-            self._under_way.append(delivery)
+        if self._is_abandoned:
+            return
+        try:
+            for topic, key, value in outgoing:
+                delivery = await self._producer.send(
+                    topic.name, value, key=key, partition=self._partition
+                )
+                self._under_way.append(delivery)
+        except BaseException:
+            self.abandon()
+            raise
 
     async def delivered(self) -> None:
         """Wait until Kafka has all that was sent."""
         under_way, self._under_way = self._under_way, []
-        await asyncio.gather(*under_way)
+        try:
+            await asyncio.gather(*under_way)
+        except BaseException:
+            self.abandon()
+            raise
 
     async def settle(self, events: Iterable[Ackable], changelog: Iterable[Outgoing] = ()) -> None:
         """Wait for what was sent, then write ``changelog`` in the same way, then ack ``events``.
@@ -48,5 +59,14 @@ class Delivery:
         await self.delivered()
         await self.send(changelog)
         await self.delivered()
-        for event in events:
-            event.ack()
+        if not self._is_abandoned:
+            for event in events:
+                event.ack()
+
+    def abandon(self) -> None:
+        """Send and acknowledge nothing any more.
+
+        Something was lost on the way, or applied in part: what comes after it must be read again
+        by the next owner, who begins after what was acknowledged before.
+        """
+        self._is_abandoned = True

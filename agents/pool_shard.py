@@ -19,7 +19,7 @@ class PoolShard:
 
     def __init__(self, partition: int, logic: PoolsLogic, producer: AIOKafkaProducer) -> None:
         self.logic = logic
-        self._out = Delivery(partition, producer)
+        self.out = Delivery(partition, producer)
         self._unacked: list[Ackable] = []
         self._letters: list[Outgoing] = []
         self._flushing = asyncio.Lock()
@@ -31,8 +31,8 @@ class PoolShard:
 
     async def own(self) -> "PoolShard":
         """Write down that this generation owns the partition, before it writes anything else."""
-        await self._out.send([(VIEWS, *owner(self.logic.generation))])
-        await self._out.delivered()
+        await self.out.send([(VIEWS, *owner(self.logic.generation))])
+        await self.out.delivered()
         return self
 
     def apply(self, message: Input, event: Ackable) -> None:
@@ -51,8 +51,8 @@ class PoolShard:
                 return
             outgoing = self._letters + [(VIEWS, *entry) for entry in self.logic.drain()]
             events, self._unacked, self._letters = self._unacked, [], []
-            await self._out.send(outgoing)
-            await self._out.settle(events)
+            await self.out.send(outgoing)
+            await self.out.settle(events)
 
     async def release(self) -> None:
         """Leave nothing undone, as the partition is given up."""

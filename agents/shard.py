@@ -28,7 +28,7 @@ class Shard:
     def __init__(self, partition: int, logic: PartitionLogic, producer: AIOKafkaProducer) -> None:
         self.partition = partition
         self.logic = logic
-        self._out = Delivery(partition, producer)
+        self.out = Delivery(partition, producer)
         self._unacked: list[Ackable] = []
         self._refused: list[Refused] = []
         self._flushed_trades = 0
@@ -43,8 +43,8 @@ class Shard:
 
     async def own(self) -> "Shard":
         """Write down that this generation owns the partition, before it writes anything else."""
-        await self._out.send([(CANDLE_STATE, *owner(self.logic.generation))])
-        await self._out.delivered()
+        await self.out.send([(CANDLE_STATE, *owner(self.logic.generation))])
+        await self.out.delivered()
         return self
 
     def apply(self, message: Input, event: Ackable) -> None:
@@ -55,7 +55,7 @@ class Shard:
     async def emit(self, levels: range) -> None:
         """Send what changed in the intervals ``levels``, even while a flush waits for Kafka."""
         async with self._sending:
-            await self._out.send(self._results(levels))
+            await self.out.send(self._results(levels))
 
     async def flush(self) -> None:
         """Make everything applied so far durable, then acknowledge it."""
@@ -67,8 +67,8 @@ class Shard:
                 results, changelog = self._results(LEVELS), self._changelog()
                 events, self._unacked = self._unacked, []
                 self._flushed_trades = self.logic.trades
-                await self._out.send(results)
-            await self._out.settle(events, changelog)
+                await self.out.send(results)
+            await self.out.settle(events, changelog)
 
     async def release(self) -> None:
         """Leave nothing undone, as the partition is given up."""

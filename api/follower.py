@@ -86,6 +86,7 @@ class Follower:
     _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     _behind: set[TopicPartition] = field(default_factory=set[TopicPartition])
     _precedence: Precedence = field(default_factory=Precedence)
+    _issued: int = 0
 
     @property
     def lack(self) -> str:
@@ -214,7 +215,7 @@ class Follower:
                     some = records[first : first + AT_ONCE]
                     self._apply(some)
                     self._next[place] = some[-1].offset + 1
-                    await self._give_way(is_urgent=place.topic in PROMPT)
+                    await self._give_way(place.topic)
             for place in self._behind & own:
                 # What was compacted away leaves holes, so the position says more than records.
                 if await consumer.position(place) >= ends[place]:
@@ -223,11 +224,13 @@ class Follower:
             is_prompt = most == PROMPT_RECORDS
             await asyncio.sleep(0 if self._behind or is_full or is_prompt else GATHER_S)
 
-    async def _give_way(self, *, is_urgent: bool) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if is_urgent:
+    async def _give_way(self, topic: str) -> None:
+        """Let candles wait while predictions come of others that closed with them."""
+        now_s, issued = asyncio.get_running_loop().time(), self.view.forecasts.issued
+        if issued != self._issued:
+            self._issued = issued
             self._precedence.on_urgent(now_s=now_s)
-        await asyncio.sleep(0 if is_urgent else self._precedence.wait_s(now_s=now_s))
+        await asyncio.sleep(self._precedence.wait_s(now_s=now_s) if topic == CANDLES.name else 0)
 
     def _apply(self, records: Sequence[Any]) -> None:
         for record in records:

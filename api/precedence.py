@@ -19,15 +19,19 @@ class Precedence:
     """
 
     _urgent_s: float = float("-inf")
-    _began_s: float = float("-inf")
+    _period_s: float = float("-inf")
+    _given_s: float = 0.0
 
     def on_urgent(self, *, now_s: float) -> None:
         """Note that something urgent was done."""
         self._urgent_s = now_s
-        if now_s - self._began_s >= PERIOD_S:
-            self._began_s = now_s
 
     def wait_s(self, *, now_s: float) -> float:
-        """Return for how long the rest gives way: more that is urgent is likely until then."""
-        until_s = min(self._urgent_s + LATELY_S, self._began_s + MOST_S)
-        return max(0.0, until_s - now_s)
+        """Return for how long the rest gives way, and count that as given."""
+        if now_s - self._period_s >= PERIOD_S:
+            self._period_s, self._given_s = now_s, 0.0
+        wait_s = min(self._urgent_s + LATELY_S - now_s, MOST_S - self._given_s)
+        if wait_s <= 0.0:
+            return 0.0
+        self._given_s += wait_s
+        return wait_s

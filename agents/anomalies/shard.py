@@ -23,7 +23,7 @@ class AnomalyShard:
 
     def __init__(self, partition: int, logic: AnomaliesLogic, producer: AIOKafkaProducer) -> None:
         self.logic = logic
-        self._out = Delivery(partition, producer)
+        self.out = Delivery(partition, producer)
         self._unacked: list[Ackable] = []
         self._flushing = asyncio.Lock()
         self._sending = asyncio.Lock()
@@ -38,8 +38,8 @@ class AnomalyShard:
     async def own(self) -> "AnomalyShard":
         """Write down that this generation owns the partition, before it writes anything else."""
         entry = owner_entry(self.logic.source, self.logic.generation)
-        await self._out.send([(ANOMALY_STATE, *entry)])
-        await self._out.delivered()
+        await self.out.send([(ANOMALY_STATE, *entry)])
+        await self.out.delivered()
         return self
 
     def apply(self, message: Input, event: Ackable) -> None:
@@ -50,7 +50,7 @@ class AnomalyShard:
     async def emit(self, levels: range) -> None:  # noqa: ARG002  all at once
         """Send what is strange."""
         async with self._sending:
-            await self._out.send(self._results())
+            await self.out.send(self._results())
 
     async def flush(self) -> None:
         """If it is time, make everything durable and acknowledge it."""
@@ -62,8 +62,8 @@ class AnomalyShard:
                 results = self._results()
                 changelog = [(ANOMALY_STATE, *entry) for entry in self.logic.checkpoint()]
                 events, self._unacked = self._unacked, []
-                await self._out.send(results)
-            await self._out.settle(events, changelog)
+                await self.out.send(results)
+            await self.out.settle(events, changelog)
             self._saved_s = asyncio.get_running_loop().time()
 
     async def release(self) -> None:

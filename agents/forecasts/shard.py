@@ -32,7 +32,7 @@ class ForecastShard:
     def __init__(self, partition: int, logic: ForecastsLogic, producer: AIOKafkaProducer) -> None:
         self.logic = logic
         self._partition = partition
-        self._out = Delivery(partition, producer)
+        self.out = Delivery(partition, producer)
         self._unacked: list[Ackable] = []
         self._letters: list[Outgoing] = []
         self._waiting = 0
@@ -49,8 +49,8 @@ class ForecastShard:
 
     async def own(self) -> "ForecastShard":
         """Write down that this generation owns the partition, before it writes anything else."""
-        await self._out.send([(PROBABILITY_STATE, *owner(self.logic.generation))])
-        await self._out.delivered()
+        await self.out.send([(PROBABILITY_STATE, *owner(self.logic.generation))])
+        await self.out.delivered()
         if self.logic.missed:
             logger.error(
                 "state is missing, parts of it begin anew partition=%d offset=%d parts=%s",
@@ -70,7 +70,7 @@ class ForecastShard:
     async def emit(self, levels: range) -> None:  # noqa: ARG002  intervals are emitted together
         """Learn from what came and send what is predicted."""
         async with self._sending:
-            await self._out.send(self._predictions())
+            await self.out.send(self._predictions())
 
     async def flush(self) -> None:
         """Send what is predicted; if it is time, make all of it durable and acknowledge it."""
@@ -82,7 +82,7 @@ class ForecastShard:
                     await self.emit(range(0))
                 return
             while scores := self._scores(SCORES_AT_ONCE):
-                await self._out.send(scores)
+                await self.out.send(scores)
                 await asyncio.sleep(0)  # each takes a tenth of a millisecond
             async with self._sending:
                 # Taken in one step: inputs applied while sending belong to the next snapshot.
@@ -91,8 +91,8 @@ class ForecastShard:
                     (PROBABILITY_STATE, *entry) for entry in self.logic.checkpoint(self._partition)
                 ]
                 events, self._unacked = self._unacked, []
-                await self._out.send(results)
-            await self._out.settle(events, changelog)
+                await self.out.send(results)
+            await self.out.settle(events, changelog)
             self._saved_s = asyncio.get_running_loop().time()
 
     async def release(self) -> None:

@@ -63,10 +63,14 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecasts:
-    """The last word on each series; beyond 300,000 series, new ones are not known."""
+    """The last word on each series; beyond 300,000 series, new ones are not known.
+
+    ``issued`` counts predictions that were made as candles closed.
+    """
 
     def __init__(self) -> None:
         self.heard_ms = 0
+        self.issued = 0
         self._said: dict[tuple[Market, Interval], dict[int, Prediction]] = {}
         self._scores: dict[str, ModelScore] = {}
         self._sorted: list[str] = []
@@ -111,6 +115,7 @@ class Forecasts:
         if known is not None and said.issued_at < known.issued_at:
             return False
         series[said.horizon] = said
+        self.issued += said.status == "issued"
         return True
 
     def on_score(self, score: ModelScore) -> None:

@@ -18,8 +18,15 @@ def test_the_rest_waits_as_long_as_more_may_come():
 
 def test_what_is_urgent_all_the_time_takes_a_fifth_of_it():
     precedence, step_s, seconds = Precedence(), 0.01, 20
-    waited = 0
+    waited_s = 0.0
     for step in range(int(seconds / step_s)):
         precedence.on_urgent(now_s=step * step_s)
-        waited += precedence.wait_s(now_s=step * step_s) > 0.0
-    assert waited * step_s == pytest.approx(seconds * MOST_S / PERIOD_S, rel=0.1)
+        waited_s += precedence.wait_s(now_s=step * step_s)
+    assert waited_s == pytest.approx(seconds * MOST_S / PERIOD_S, rel=0.1)
+
+
+def test_a_lone_prediction_takes_nothing_from_a_burst_that_follows():
+    precedence = Precedence()
+    precedence.on_urgent(now_s=5.0)
+    precedence.on_urgent(now_s=5.5)
+    assert precedence.wait_s(now_s=5.5) == pytest.approx(LATELY_S)

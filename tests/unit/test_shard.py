@@ -3,9 +3,14 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import msgspec
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
 
+from chaintide.agents.app import FaustWorker
 from chaintide.agents.book import LEVELS, Rules
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.partition import Input, PartitionLogic
@@ -24,13 +29,17 @@ class Kafka:
 
     sent: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     acked: int = 0
+    fault: Exception | None = None
 
     async def send(self, topic, value, *, key, partition):
         assert partition == 3
         assert self.acked == 0, "something was acknowledged before everything was sent"
-        self.sent.append((topic, key, value))
         done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        if self.fault is None:
+            self.sent.append((topic, key, value))
+            done.set_result(None)
+        else:
+            done.set_exception(self.fault)
         return done
 
     def ack(self) -> bool:
@@ -98,6 +107,51 @@ async def test_results_go_out_before_the_changelog_that_says_they_are_applied():
     assert kafka.acked == 2
     await shard.flush()
     assert len(kafka.sent) == 3, "nothing new, nothing sent"
+
+
+async def test_after_a_failed_flush_nothing_is_written_or_acknowledged_any_more():
+    kafka = Kafka()
+    shard = shard_with(kafka, trade(1, NOW_MS * 1000))
+    kafka.fault = ConnectionError("gone")
+    with pytest.raises(ConnectionError):
+        await shard.flush()
+    kafka.fault = None
+    shard.apply(Input(3, 1, NOW_MS, b"", trade(2, NOW_MS * 1000, market="kraken:ETH-USD")), kafka)
+    await shard.release()
+    assert kafka.acked == 0, "what comes after a hole must be read again"
+    assert CANDLE_STATE.name not in [name for name, _, _ in kafka.sent]
+
+
+async def test_what_was_applied_in_part_is_neither_written_nor_acknowledged():
+    kafka = Kafka()
+    shard = shard_with(kafka, trade(1, NOW_MS * 1000))
+    shard.out.abandon()
+    await shard.emit(LEVELS)
+    await shard.release()
+    assert (kafka.sent, kafka.acked) == ([], 0)
+
+
+async def test_an_error_amid_a_message_of_many_records_acknowledges_none_of_them():
+    class Poisoned(PartitionLogic):
+        def on_input(self, message):
+            if message.offset == 2:
+                raise ArithmeticError("poison")
+            return super().on_input(message)
+
+    kafka = Kafka()
+    shard = Shard(3, Poisoned(Rules(), Recovery()), kafka)
+    place = TP("chaintide.trades.v1", 3)
+    records = [
+        ConsumerRecord(*place, n, NOW_MS, 0, None, trade(n, NOW_MS * 1000), None, 0, 9, ())
+        for n in range(4)
+    ]
+    message = SimpleNamespace(topic=place.topic, partition=3, value=records)
+    worker = object.__new__(FaustWorker)
+    worker.shards = {place: shard}
+    with pytest.raises(ArithmeticError):
+        await worker._on_event(SimpleNamespace(message=message, value=records, ack=kafka.ack))
+    await shard.release()
+    assert (kafka.sent, kafka.acked) == ([], 0)
 
 
 async def test_late_trades_have_the_key_of_their_market_and_dead_letters_that_of_their_record():
