@@ -13,8 +13,14 @@ def bloom_bits(item: str) -> int:
 
     >>> bloom_bits("0x" + "00" * 20).bit_count()
     3
+
+    Raises:
+        ValueError: If it is not plainly hexadecimal; nothing is hashed of its beginning or blanks.
     """
-    digest = keccak(bytes.fromhex(item[2:]))
+    raw = bytes.fromhex(item[2:])
+    if item[:2] != "0x" or len(item) != 2 + 2 * len(raw):
+        raise ValueError(f"not bytes: {item[:80]!r}")
+    digest = keccak(raw)
     return (
         1 << (int.from_bytes(digest[0:2]) & 2047)
         | 1 << (int.from_bytes(digest[2:4]) & 2047)

@@ -74,18 +74,34 @@ def _receipt(receipt: RawReceipt) -> bytes:
 
 
 def _log(log: RawLog) -> str:
-    address, data = log.address, log.data
-    topics = "".join(
-        ["a0" + each[2:] if len(each) == 66 else _text(each[2:]) for each in log.topics]
-    )
-    if len(address) == 42 and len(data) != 4:
-        body = (
-            f"94{address[2:]}{_header(0xC0, len(topics))}{topics}"
-            f"{_header(0x80, len(data) - 2)}{data[2:]}"
-        )
-    else:
-        body = f"{_text(address[2:])}{_header(0xC0, len(topics))}{topics}{_text(data[2:])}"
+    address, data, topics = log.address, log.data, log.topics
+    words = [each[2:] for each in topics if len(each) == 66 and each[:2] == "0x"]
+    if len(address) == 42 and len(data) != 4 and len(words) == len(topics):
+        whole, count, size = _frame(len(words), len(data))
+        if address[:2] != "0x" or data[:2] != "0x":
+            raise ValueError("not hexadecimal")
+        return f"{whole}{address[2:]}{count}{'a0'.join(words)}{size}{data[2:]}"
+    about = "".join([_text(_digits(each)) for each in topics])
+    body = f"{_text(_digits(address))}{_header(0xC0, len(about))}{about}{_text(_digits(data))}"
     return _header(0xC0, len(body)) + body
+
+
+@lru_cache(maxsize=65_536)
+def _frame(words: int, data: int) -> tuple[str, str, str]:
+    """Return what stands before the address, the topics and the data of a usual log."""
+    if data % 2:
+        raise ValueError("not hexadecimal")
+    topics = _header(0xC0, 66 * words) + ("a0" if words else "")
+    size = _header(0x80, data - 2)
+    length = 42 + len(_header(0xC0, 66 * words)) + 66 * words + len(size) + data - 2
+    return f"{_header(0xC0, length)}94", topics, size
+
+
+def _digits(text: str) -> str:
+    """Return what follows 0x: nothing else may stand there, as nothing is hashed of it."""
+    if not text.startswith("0x") or len(text) % 2:
+        raise ValueError("not hexadecimal")
+    return text[2:]
 
 
 def _text(digits: str) -> str:

@@ -76,6 +76,28 @@ def test_any_changed_byte_changes_the_receipts():
         assert fault_of(header, logs, root=receipts_root(spoilt)) == "receipts differ"
 
 
+@pytest.mark.parametrize("start", ["0X", "zz", "x0", ""])
+def test_bytes_of_a_log_that_do_not_begin_with_0x_are_refused(start):
+    """Nothing is hashed of their beginning, and nobody would know such an address again."""
+    receipt = real_receipts(18_500_000)[0]
+    log = receipt.logs[0]
+    for change in (
+        {"address": start + log.address[2:]},
+        {"topics": [start + log.topics[0][2:], *log.topics[1:]]},
+        {"data": start + log.data[2:]},
+    ):
+        told = msgspec.structs.replace(receipt, logs=[msgspec.structs.replace(log, **change)])
+        with pytest.raises(BadRecordError, match="not receipts"):
+            receipts_root([told])
+
+
+@pytest.mark.parametrize("start", ["0X", "zz", "x0", "0x "])
+def test_without_receipts_an_address_that_nobody_would_know_again_is_malformed(start):
+    header, logs, _ = real_block(18_500_000)
+    spoilt = msgspec.structs.replace(logs[0], address=start + logs[0].address[2:])
+    assert fault_of(header, [spoilt, *logs[1:]]) == "malformed log"
+
+
 @pytest.mark.parametrize("raw", [b"", b"5", b"[{}]", b'[{"logs": []}]', b"\xff"])
 def test_what_are_no_receipts_is_refused(raw):
     with pytest.raises(BadRecordError, match="not receipts"):
