@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chaintide.api import roles
 from chaintide.api.settings import Settings
+from chaintide.api.sockets.garbage import seldom
 from chaintide.streams.chain.chainfile import ChainConfig, chosen, read_chains
 from chaintide.streams.chain.chains import Following, Surroundings, follow_chains
 from chaintide.streams.chain.ingest import ChainFeed
@@ -50,8 +51,9 @@ def configs(settings: Settings, names: list[str] | None = None) -> list[ChainCon
 async def follow(settings: Settings, names: list[str], now_ms: Callable[[], int]) -> None:
     """Follow the chains with these names or ids until cancelled."""
     chains = configs(settings, names)
-    async with roles.kafka(settings) as (kafka, _):
-        await follow_chains(chains, _around(settings, kafka, now_ms))
+    with seldom():
+        async with roles.kafka(settings) as (kafka, _):
+            await follow_chains(chains, _around(settings, kafka, now_ms))
 
 
 async def sync(
@@ -62,14 +64,15 @@ async def sync(
     Whoever follows the chain waits meanwhile.
     """
     [config] = configs(settings, [wanted.chain])
-    async with roles.kafka(settings) as (kafka, _):
-        around = _around(settings, kafka, now_ms)
-        following = Following(_from_block(config, wanted), around)
-        async with following.feed(wanted.last) as (feed, takeover):
-            await feed.take_over(takeover)
-            await asyncio.sleep(NOTICE_S)
-            await _sync(feed, wanted, console)
-            return feed.publishing.logs
+    with seldom():
+        async with roles.kafka(settings) as (kafka, _):
+            around = _around(settings, kafka, now_ms)
+            following = Following(_from_block(config, wanted), around)
+            async with following.feed(wanted.last) as (feed, takeover):
+                await feed.take_over(takeover)
+                await asyncio.sleep(NOTICE_S)
+                await _sync(feed, wanted, console)
+                return feed.publishing.logs
 
 
 async def _sync(feed: ChainFeed, wanted: History, console: Console) -> None:

@@ -24,6 +24,7 @@ from rig.report import report
 from chaintide.api import machine
 from chaintide.api.localchain import config_of, write
 from chaintide.api.settings import Settings
+from chaintide.api.sockets.garbage import seldom
 from chaintide.contracts.activity import Activity
 from chaintide.contracts.anvil import Anvil, AnvilOptions, start_anvil
 from chaintide.streams.admin import ensure_topics
@@ -230,7 +231,8 @@ def main(arguments: argparse.Namespace) -> None:
     os.environ["CHAINTIDE_PARTITIONS"] = str(PARTITIONS)
     wanted = arguments.only or ["memory", "rpc", "latency"]
     if "memory" in wanted:
-        uvloop.run(memory(arguments.blocks, arguments.transactions))
+        with seldom():  # as in the product
+            uvloop.run(memory(arguments.blocks, arguments.transactions))
     for name in wanted:
         if name == "memory":
             continue

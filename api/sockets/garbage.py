@@ -16,7 +16,8 @@ NEVER: Final = 2**31 - 1
 def seldom() -> AbstractContextManager[None]:
     """Search everything for garbage more seldom, for this block.
 
-    With 1,000 markets that stops a server for 0.3 s.
+    With 1,000 markets that stops a server for 0.3 s, and of a follower that catches up it took an
+    eighth of the time, as logs become many small objects.
     """
     return _threshold(SELDOM)
 
