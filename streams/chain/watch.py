@@ -132,9 +132,13 @@ class Watch:
     def matching(self, header: Header, logs: Sequence[RawLog]) -> list[ChainLog]:
         """Return the logs of watched contracts, decoded where that is possible."""
         records: list[ChainLog] = []
+        sought: dict[str, tuple[str, Kind | None]] = {}  # a block has many logs of few contracts
         for log in logs:
-            address = log.address.lower()
-            if (kind := self._wanted(address, header.number)) is not None:
+            told = log.address
+            if told not in sought:
+                sought[told] = told.lower(), self._wanted(told.lower(), header.number)
+            address, kind = sought[told]
+            if kind is not None:
                 records.append(self._record(header, log, address, kind))
         return records
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from struct import Struct
+from typing import Any, Final, NamedTuple
 
 Plain = str | int | bool | list[Any] | dict[str, Any]
 WIDEST_NUMBER: Final = 48  # bits: wider integers are decimal strings, as JavaScript has no such
@@ -107,53 +108,73 @@ def compiled(names: Sequence[str], kinds: Sequence[str], topics: int) -> Quick |
     >>> read(["0x", "0x" + "00" * 12 + "ab" * 20], "0x" + "00" * 31 + "07")["value"]
     '7'
     """
-    reads = [_source(kind, 32 * place) for place, kind in enumerate(kinds)]
-    if any(read is None for read in reads):
+    words = [_word(kind, place) for place, kind in enumerate(kinds)]
+    known = [word for word in words if word is not None]
+    if len(known) < len(words):
         return None
     named = [f"t{place}" for place in range(topics)]
     checks = [f"len({t}) != 66 or {t}[:2] != '0x'" for t in named]
     checks += ["data[:2] != '0x'"]
-    rules = [rule for _, found in filter(None, reads) for rule in found]
-    values = [value for value, _ in filter(None, reads)]
-    pairs = ", ".join(f"{name!r}: {value}" for name, value in zip(names, values, strict=True))
-    text = " + ".join(f"{each}[2:]" for each in (*named, "data"))
+    pairs = ", ".join(f"{name!r}: {word.value}" for name, word in zip(names, known, strict=True))
+    text = "".join(f"{{{each}[2:]}}" for each in (*named, "data"))
+    cut = "".join(f"{word.names}, " for word in known)
     lines = [
         "def read(topics, data):",
         f" {', '.join(('_', *named))}, = topics",
         f" if {' or '.join(checks)}: return None",
-        f" text = {text}",
+        f" text = f'{text}'",
         " try: raw = fromhex(text)",
         " except ValueError: return None",
         f" if len(raw) * 2 != len(text) or len(raw) < {32 * len(kinds)}: return None",
-        *(f" if {rule}: return None" for rule in rules),
+        f" {cut or '()'} = unpack(raw)",
+        *(f" if {rule}: return None" for word in known for rule in word.rules),
         f" return {{{pairs}}}",
     ]
-    scope: dict[str, Any] = {"fromhex": bytes.fromhex, "number": int.from_bytes, "ZEROS": bytes(32)}
+    unpack = Struct(">" + "".join(word.layout for word in known)).unpack_from
+    scope: dict[str, Any] = {"fromhex": bytes.fromhex, "number": int.from_bytes, "unpack": unpack}
     exec("\n".join(lines), scope)  # noqa: S102  nothing in it is from outside but quoted names
     read: Quick = scope["read"]
     return read
 
 
-def _source(kind: str, at: int) -> tuple[str, list[str]] | None:
-    """Return the expression of a word at ``at``, and what must not be."""
-    word = f"raw[{at}:{at + 32}]"
+class _Word(NamedTuple):
+    """How a word is cut up into variables, the value they make, and what must not be."""
+
+    layout: str
+    names: str
+    value: str
+    rules: list[str]
+
+
+def _word(kind: str, place: int) -> _Word | None:
+    name, rest = f"w{place}", f"z{place}"
     if kind == "address":
-        return f"'0x' + raw[{at + 12}:{at + 32}].hex()", [f"raw[{at}:{at + 12}] != ZEROS[:12]"]
+        rules = [f"{rest} != {_NO_BYTES[:12]!r}"]
+        return _Word("12s20s", f"{rest}, {name}", f"f'0x{{{name}.hex()}}'", rules)
     if kind == "bool":
-        return f"raw[{at + 31}] == 1", [f"raw[{at}:{at + 31}] != ZEROS[:31] or raw[{at + 31}] > 1"]
+        rules = [f"{rest} != {_NO_BYTES[:31]!r} or {name} > 1"]
+        return _Word("31sB", f"{rest}, {name}", f"{name} == 1", rules)
     if match := _INTEGER.fullmatch(kind):
-        return _number_source(int(match[2] or 256), word, at, is_signed=not match[1])
+        bits = int(match[2] or 256)
+        value, rules = (_unsigned_source if match[1] else _signed_source)(bits, name)
+        return _Word("32s", name, value, rules)
     if match := _BYTES.fullmatch(kind):
         size = int(match[1])
-        rules = [f"raw[{at + size}:{at + 32}] != ZEROS[{size}:]"] if size < 32 else []
-        return f"'0x' + raw[{at}:{at + size}].hex()", rules
+        rules = [f"{rest} != {_NO_BYTES[size:]!r}"]
+        return _Word(f"{size}s{32 - size}s", f"{name}, {rest}", f"f'0x{{{name}.hex()}}'", rules)
     return None
 
 
-def _number_source(bits: int, word: str, at: int, *, is_signed: bool) -> tuple[str, list[str]]:
+def _unsigned_source(bits: int, name: str) -> tuple[str, list[str]]:
     if bits == 256:
-        return f"str(number({word}, 'big', signed={is_signed}))", []
-    name = f"n{at}"
-    rule = f"({name} := number({word}, 'big', signed={is_signed})) >= {1 << (bits - is_signed)}"
-    rules = [rule, f"{name} < -{1 << (bits - 1)}"] if is_signed else [rule]
+        return f"str(number({name}))", []
+    rules = [f"({name} := number({name})) >= {1 << bits}"]
+    return name if bits <= WIDEST_NUMBER else f"str({name})", rules
+
+
+def _signed_source(bits: int, name: str) -> tuple[str, list[str]]:
+    if bits == 256:  # two's complement by hand: naming an argument takes longer
+        return f"str(n if (n := number({name})) < {1 << 255} else n - {1 << 256})", []
+    end = 1 << (bits - 1)
+    rules = [f"not {-end} <= ({name} := number({name}, 'big', signed=True)) < {end}"]
     return name if bits <= WIDEST_NUMBER else f"str({name})", rules
