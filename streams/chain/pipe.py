@@ -71,9 +71,10 @@ class Pipe:
 
     def _next(self) -> Plan:
         plan, is_block = self._waiting.popleft()
-        merged = [*plan]
+        merged = [[*part] for part in plan]
         while is_block and self._waiting and self._waiting[0][1]:
             plan, _ = self._waiting.popleft()
-            merged = [[*first, *second] for first, second in zip(merged, plan, strict=True)]
+            for part, more in zip(merged, plan, strict=True):
+                part.extend(more)
         self._records -= sum(map(len, merged))
         return merged
