@@ -102,6 +102,20 @@ class Archive:
         is_proven: bool,
     ) -> PastRange:
         told = await self._told(asked, addresses)
+        try:
+            return await self._checked(asked, told, addresses, known, is_proven=is_proven)
+        except RetryableError as error:  # nodes that answer so much at once, and no more
+            raise TooLargeError(str(error)) from error
+
+    async def _checked(
+        self,
+        asked: Range,
+        told: list[RawLog],
+        addresses: Sequence[str],
+        known: Mapping[int, Header],
+        *,
+        is_proven: bool,
+    ) -> PastRange:
         numbers = {asked.first, asked.last, *(_place(log)[0] for log in told)}
         if is_proven:
             numbers |= {*range(asked.first, asked.last + 1)}
@@ -122,6 +136,7 @@ class Archive:
         return sorted(logs, key=_place)
 
     async def _told_of(self, asked: Range, addresses: Sequence[str]) -> list[RawLog]:
+        since = self._node.rpc.endpoints.first
         try:
             found = await self._node.logs_in(asked, addresses)
         except RpcError as error:
@@ -134,7 +149,11 @@ class Archive:
             raise TooLargeError(str(error)) from error
         if found is None:
             raise _RejectedError("no such block", str(asked))
-        return found
+        inside = [log for log in found if asked.first <= _place(log)[0] <= asked.last]
+        if len(inside) < len(found):
+            self._on_reject(Reject("logs of another block", str(asked)))
+            self._node.rpc.elsewhere(since)
+        return inside
 
     # ------------------------------------------------------------------ proven
 

@@ -169,7 +169,9 @@ class ChainFeed:
         """Let whoever stands by have the chain, if it is ours."""
         if self._takeover is None:
             return
-        await self._read_log()
+        for record in await self.ledger.read():
+            if isinstance(record, Owner):  # the rest may be of a walk that has not ended
+                self.log.on_record(record)
         if self._takeover.has(self.log):
             await self.ledger.write(self.publishing.releasing())
 

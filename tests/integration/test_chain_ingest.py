@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from random import Random
 
 import chains
 import pytest
+from aiohttp import web
 from chains import AMM, FACTORY, IDS, RULES, FakeChain, new_pools, new_watch
 from rpc_mock import FAULTS, USDC, MockNode, to_json
 
@@ -417,6 +419,44 @@ async def test_a_node_that_leaves_logs_out_of_every_range_is_found_and_does_no_h
             await ledger.until(is_at_head(chain, ledger))
             check(chain, ledger)
             assert set(feed.rejects) == {"logs are missing"}
+
+
+async def test_logs_beyond_a_range_are_named_and_nothing_is_written_twice(monkeypatch):
+    monkeypatch.setattr("chaintide.streams.chain.past.FIRST_SIZE", 32)
+    chain, ledger = grown(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        tell = node._eth_getLogs
+
+        def tell_more(wanted):
+            if "toBlock" in wanted:
+                wanted = wanted | {"toBlock": hex(int(wanted["toBlock"], 16) + 20)}
+            return tell(wanted)
+
+        node._eth_getLogs = tell_more
+        async with following([node], ledger) as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            check(chain, ledger)
+            assert set(feed.rejects) == {"logs of another block"}
+
+
+class Grudging(MockNode):
+    """Answers fifty questions, and then none of the next ten."""
+
+    def __init__(self, chain: FakeChain) -> None:
+        super().__init__(chain)
+        self.asked = count()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        is_enough = next(self.asked) % 60 >= 50
+        return web.Response(status=429) if is_enough else await super()._serve(request)
+
+
+async def test_a_past_is_done_in_smaller_ranges_where_a_node_answers_so_much_at_once(monkeypatch):
+    monkeypatch.setattr("chaintide.streams.feeds.breaker._OPEN_MS", 200)
+    chain, ledger = grown(200), MemoryLedger()
+    async with Grudging(chain) as node, following([node], ledger):
+        await ledger.until(is_at_head(chain, ledger))
+        check(chain, ledger)
 
 
 async def test_a_node_that_changes_logs_of_the_past_is_found_and_does_no_harm():
