@@ -122,14 +122,11 @@ class FaustWorker:
         if shard is None:
             return  # the partition was taken away, its next owner reads this again
         records, message.value, event.value = message.value, None, None  # not kept until the ack
-        try:
+        with shard.out.whole_or_abandoned():
             for record in records:
                 key, value = record.key or b"", record.value or b""
                 read = Input(record.partition, record.offset, record.timestamp, key, value)
                 shard.apply(read, event)  # acknowledged once, however often it is said
-        except Exception:
-            shard.out.abandon()
-            raise
         self._has_news.set()
         if shard.is_full:
             await shard.flush()

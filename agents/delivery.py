@@ -1,7 +1,8 @@
 """Records of one partition on their way to Kafka."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -32,24 +33,18 @@ class Delivery:
         """Send records in their order."""
         if self._is_abandoned:
             return
-        try:
+        with self.whole_or_abandoned():
             for topic, key, value in outgoing:
                 delivery = await self._producer.send(
                     topic.name, value, key=key, partition=self._partition
                 )
                 self._under_way.append(delivery)
-        except BaseException:
-            self.abandon()
-            raise
 
     async def delivered(self) -> None:
         """Wait until Kafka has all that was sent."""
         under_way, self._under_way = self._under_way, []
-        try:
+        with self.whole_or_abandoned():
             await asyncio.gather(*under_way)
-        except BaseException:
-            self.abandon()
-            raise
 
     async def settle(self, events: Iterable[Ackable], changelog: Iterable[Outgoing] = ()) -> None:
         """Wait for what was sent, then write ``changelog`` in the same way, then ack ``events``.
@@ -62,6 +57,15 @@ class Delivery:
         if not self._is_abandoned:
             for event in events:
                 event.ack()
+
+    @contextmanager
+    def whole_or_abandoned(self) -> Iterator[None]:
+        """Abandon everything if this block is not done to its end, for whatever reason."""
+        try:
+            yield
+        except BaseException:  # also if cancelled: half of it may have been done
+            self.abandon()
+            raise
 
     def abandon(self) -> None:
         """Send and acknowledge nothing any more.
