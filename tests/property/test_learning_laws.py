@@ -97,13 +97,19 @@ def test_own_features_are_the_same_alone_and_beside_others():
         assert single[0, :-1].tobytes() == beside[11, :-1].tobytes()
 
 
+def three_and_one(hours: int, seed: int) -> tuple[list[Bars], list[Bars]]:
+    """Return the candles of three markets and of a fourth, hour by hour."""
+    candles = as_bars(paths(hours, 4, seed))
+    of_others = [candles.at(slice(hour * 4, hour * 4 + 3)) for hour in range(hours)]
+    of_late = [candles.at(slice(hour * 4 + 3, hour * 4 + 4)) for hour in range(hours)]
+    return of_others, of_late
+
+
 @given(st.integers(1, 15), st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
 def test_a_market_that_comes_late_knows_of_others_what_it_would_have_known_in_time(lag, seed):
     hours = 40
-    candles = as_bars(paths(hours, 4, seed))
-    of_others = [candles.at(slice(hour * 4, hour * 4 + 3)) for hour in range(hours)]
-    of_late = [candles.at(slice(hour * 4 + 3, hour * 4 + 4)) for hour in range(hours)]
+    of_others, of_late = three_and_one(hours, seed)
     late, row = new_learner(4).features, np.array([3])
     for hour, others in enumerate(of_others):
         late.on_closed(others, np.arange(3))
@@ -125,9 +131,7 @@ def test_a_market_that_comes_late_knows_of_others_what_it_would_have_known_in_ti
 @settings(max_examples=15)
 def test_what_is_said_of_a_late_market_does_not_change_if_others_end_with_its_candle(lag, seed):
     hours = 48
-    candles = as_bars(paths(hours, 4, seed))
-    of_others = [candles.at(slice(hour * 4, hour * 4 + 3)) for hour in range(hours)]
-    of_late = [candles.at(slice(hour * 4 + 3, hour * 4 + 4)) for hour in range(hours)]
+    of_others, of_late = three_and_one(hours, seed)
 
     def run(until: int) -> tuple[Learner, list[tuple[object, ...]]]:
         learner, ticks = new_learner(4, rules=QUICK), []
