@@ -26,12 +26,13 @@ class BlockLog:
         self.window = Window()
         self.strays: list[int] = []
         self.coverage = Coverage()
+        self._known = 0  # the epoch that every partition knows: older undoes are ignored there
         self._claimed: Owner | None = None
 
     def on_record(self, record: BlockMessage) -> None:
         """Take in the next record; of a follower that was replaced only what it may have undone."""
         if record.epoch < self.epoch:
-            if isinstance(record, Undo):
+            if isinstance(record, Undo) and record.epoch >= self._known:
                 self.strays.append(record.to_number)
             return
         match record:
@@ -59,9 +60,10 @@ class BlockLog:
 
     @property
     def stray(self) -> int | None:
-        """The lowest block to which a replaced follower may have gone back since the owner came.
+        """The lowest block to which a replaced follower may have gone back, and nobody came after.
 
-        To repair that, the owner undoes to there too, and applies what follows again.
+        To repair that, the owner undoes to there too, and applies what follows again. One that was
+        replaced before it did so leaves it to the next; with its first block it has done so.
         """
         last = self.window.last
         if last is None or not self.strays:
@@ -71,7 +73,7 @@ class BlockLog:
 
     def _own(self, owner: Owner) -> None:
         if owner.epoch > self.epoch:
-            self.epoch, self.writer, self.strays = owner.epoch, owner.writer, []
+            self.epoch, self.writer = owner.epoch, owner.writer
             self._claimed = owner if owner.contracts else None
 
     def _undo(self, to_number: int) -> None:
@@ -98,6 +100,7 @@ class BlockLog:
             children=end.children,
         )
         last = self.window.last
+        self._known, self.strays = end.epoch, []
         self.coverage.on_block()
         if last is not None and seen.number > last.number + 1:
             self.window.restart(seen)  # a range of final blocks ends here

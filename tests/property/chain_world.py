@@ -255,6 +255,7 @@ class Host:
 def run_seed(seed: int) -> World:
     """Live through one random history, with crashes everywhere, and check its end."""
     random = Random(seed)
+    rivals = random.choice([0.04, 0.2, 0.28])
     world = World(seed, Rules(horizon_us=random.choice([600, 86_400]) * 1_000_000))
     for _ in range(random.randint(20, 60)):
         match random.random():
@@ -267,7 +268,7 @@ def run_seed(seed: int) -> World:
                 world.flap_back()
             case x if x < 0.72:
                 world.kill()
-            case x if x < 0.76:
+            case x if x < 0.72 + rivals:
                 world.start()
             case _:
                 pass

@@ -149,6 +149,20 @@ def test_what_the_old_follower_undid_after_the_claim_is_repaired():
     assert follower.window.last.number == 1
 
 
+def test_what_a_replaced_owner_left_to_repair_is_repaired_by_the_next():
+    """Where 3 died, 1 may have gone back before any partition knew of 2 or 3."""
+    log = log_of(owner(1), *map(end, range(1, 6)), owner(2, "b"), undo(1), end(2, fork="z"))
+    assert undos(take_over(log)[2]) == [5, 1]
+    log = log_of(owner(1), *map(end, range(1, 6)), owner(2, "b"), undo(1), owner(3, "c"))
+    assert undos(take_over(log)[2]) == [5, 1]
+
+
+def test_what_no_partition_heeded_is_not_repaired():
+    """The first block of an owner says that its takeover was done: all partitions know it."""
+    log = log_of(owner(1), end(1), end(2), owner(2, "b"), end(3, epoch=2), undo(1))
+    assert undos(take_over(log)[2]) == [3]
+
+
 def test_a_repair_never_goes_below_what_is_final():
     log = log_of(owner(1), end(1), end(2), end(3), final(2))
     _, _, plans = take_over(log, between={1: [undo(1)]})
