@@ -1,23 +1,23 @@
 """The goals of the learner: one JSON line a figure, ``goal`` beside it.
 
-``--only NAME`` runs one of: signal, surrogate, real, coverage, drift, stable, promotions, fuzz,
-tick, throughput.
+``--only NAME`` runs one of: signal, surrogate, real, bounce, coverage, drift, stable, promotions,
+fuzz, tick, throughput.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from rig.report import report
-from rig.series import bars_at, known_signal, learned, random_signs, real_series
+from rig.series import bars_at, bouncing, known_signal, learned, random_signs, real_series
 from river import drift as river_drift
 from river import linear_model, preprocessing
 
 from chaintide.agents.learning import backtest
 from chaintide.agents.learning.drift import DriftLogic
 from chaintide.agents.learning.evidence import Evidence
-from chaintide.agents.learning.history import of_candles
+from chaintide.agents.learning.history import of_candles, of_trades
 from chaintide.agents.learning.learner import DEFAULT_HORIZONS, Learner
 from chaintide.agents.learning.rules import Rules
 from chaintide.agents.learning.state import all_arrays
@@ -73,6 +73,29 @@ def real() -> None:
                 covered=[score.coverage_50, score.coverage_80, score.coverage_90],
                 drift_alarms=verdict.drift_alarms,
             )
+
+
+def bounce() -> None:
+    """Skill on trades at bid or ask by coin, beside what labels of last prices would claim.
+
+    The mean of a minute with two trades bounces too: ``gap1`` says so.
+    """
+    for a_minute, horizon, goal in ((6, 1, 0.001), (6, 5, 0.001), (2, 1, None)):
+        history = of_trades(bouncing(15_000, 8, seed=11, a_minute=a_minute), "15m")
+        verdicts = list(backtest.run(history, horizon).markets.values())
+        scores = [verdict.score for verdict in verdicts]
+        figure(
+            "bounce",
+            _better((score.brier, score.brier_base) for score in scores),
+            "Brier better than the base rate, where nothing can be known",
+            goal,
+            horizon=horizon,
+            trades_a_minute=a_minute,
+            labels=sum(score.labels for score in scores),
+            gap1=_better((score.gap1_brier, score.gap1_brier_base) for score in scores),
+            last_price=_better(_pair(verdict.last_price) for verdict in verdicts),
+            immediate=_better(_pair(verdict.immediate) for verdict in verdicts),
+        )
 
 
 def coverage() -> None:
@@ -170,6 +193,15 @@ def throughput() -> None:
     figure("throughput.river", peer, "steps/s", None)
 
 
+def _pair(variant: backtest.Variant) -> tuple[float, float]:
+    return variant.brier, variant.brier_base
+
+
+def _better(briers: Iterable[tuple[float, float]]) -> float:
+    """Return how much lower the first is than the second in the mean."""
+    return float(np.mean([base - own for own, base in briers]))
+
+
 def _river(symbols: int, ticks: int) -> float:
     """Return the steps a second of a river pipeline and two detectors for each symbol."""
     rng = np.random.default_rng(9)
@@ -243,7 +275,8 @@ def figure(
 PARTS: dict[str, Callable[[], None]] = {
     part.__name__: part
     for part in (
-        signal, surrogate, real, coverage, drift, stable, promotions, fuzz, tick, throughput,
+        signal, surrogate, real, bounce, coverage, drift, stable, promotions, fuzz, tick,
+        throughput,
     )
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,12 @@ from chaintide.agents.learning.learner import Learner
 from chaintide.agents.learning.rules import Rules
 from chaintide.agents.learning.table import Floats
 from chaintide.streams.intervals import Interval
+from chaintide.streams.recording import Row
 from chaintide.streams.records import Market
 
 HOUR_MS: Final = 3_600_000
+MINUTE_US: Final = 60_000_000
+PRICE_SCALE: Final = 4
 _DATES: Final = ("%m/%d/%Y", "%d.%m.%Y %H:%M:%S.%f")
 
 
@@ -79,6 +83,26 @@ def known_signal(
         returns[hour] = np.where(rose, size, -size)
         best[hour] = -np.log(np.where(rose, p_up, 1.0 - p_up))
     return Made(100.0 * np.exp(np.cumsum(returns, axis=0)), best)
+
+
+def bouncing(minutes: int, markets: int, seed: int, a_minute: int) -> Iterator[Row]:
+    """Yield trades at bid or ask by coin, around mids of which nothing can be known (Roll).
+
+    The mid moves about 0.1 % in 15 minutes, and half the spread is 0.04 %.
+    """
+    rng, trades = np.random.default_rng(seed), minutes * a_minute
+    times_us = (np.arange(trades) * (MINUTE_US // a_minute)).tolist()
+    for number in range(markets):
+        market = Market(f"made:R{number}")
+        mids = 100.0 * np.exp(np.cumsum(rng.normal(0, 0.001 / (15 * a_minute) ** 0.5, trades)))
+        is_buy = rng.random(trades) < 0.5
+        traded = mids * np.where(is_buy, 1.0004, 0.9996)
+        prices = np.rint(traded * 10**PRICE_SCALE).astype(np.int64).tolist()
+        sizes = rng.integers(1, 100, trades).tolist()
+        columns = zip(times_us, prices, sizes, is_buy.tolist(), strict=True)
+        for trade, (time_us, price, size, buys) in enumerate(columns):
+            side = "b" if buys else "s"
+            yield Row(market, trade, time_us, (price, PRICE_SCALE), (size, 0), side, "")
 
 
 def bars_at(prices: Floats, hour: int) -> Bars:

@@ -11,9 +11,11 @@ from recordings import recording
 from typer.testing import CliRunner
 
 from chaintide.agents.learning import backtest
+from chaintide.agents.learning.history import of_trades
 from chaintide.api import backtest_files
 from chaintide.api.cli import app
 from chaintide.streams.errors import BadRecordError
+from chaintide.streams.recording import Row
 
 HEADER = "market,open_time_ms,open,high,low,close,volume"
 FIGURES = [
@@ -154,3 +156,26 @@ def test_bounce_looks_like_skill_and_a_gap_unmasks_it():
     score = verdict.score
     assert score.brier < score.brier_base - 0.02
     assert score.gap1_brier > score.gap1_brier_base - 0.002
+
+
+def bouncing(markets: int, candles: int) -> list[Row]:
+    """Return 30 trades in the last of every 15 minutes, each at bid or ask by coin."""
+    rng, rows = np.random.default_rng(7), []
+    for market in range(markets):
+        mids = 100.0 * np.exp(np.cumsum(rng.normal(0, 0.001, candles)))
+        is_buy = rng.random((candles, 30)) < 0.5
+        prices = np.rint(mids[:, None] * np.where(is_buy, 1.0008, 0.9992) * 10_000).astype(int)
+        for place, (price, buys) in enumerate(zip(prices.flat, is_buy.flat, strict=True)):
+            time_us = (place // 30 * 900 + 840 + place % 30) * 1_000_000
+            side = "b" if buys else "s"
+            rows.append(Row(f"test:M{market}", place, time_us, (int(price), 4), (1, 0), side, ""))
+    return rows
+
+
+def test_trades_that_bounce_show_skill_by_last_prices_and_none_by_those_that_labels_are_made_of():
+    """The mids are a random walk; whoever is said to predict them was judged by bid and ask."""
+    verdicts = backtest.run(of_trades(bouncing(8, 500), "15m"), 1).markets.values()
+    score = [verdict.score.brier_base - verdict.score.brier for verdict in verdicts]
+    last = [verdict.last_price.brier_base - verdict.last_price.brier for verdict in verdicts]
+    assert np.mean(score) < 0.002
+    assert np.mean(last) > 0.02

@@ -209,6 +209,34 @@ def test_the_mean_of_the_last_minute_is_the_price_where_it_is_known():
     assert (one.price_ref, one.price_source) == (pytest.approx(100.0), "close")
 
 
+def skill_on_bounces(*, minutes_are_known: bool) -> float:
+    """Return how much better than the base rate the learner is where nothing can be known.
+
+    Mids are a random walk. The last price is bid or ask by coin, the last minute's mean is not.
+    """
+    rng = np.random.default_rng(5)
+    mids = 100.0 * np.exp(np.cumsum(rng.normal(0, 0.001, (500, 8)), axis=0))
+    closes = mids * rng.choice([0.999, 1.001], mids.shape)
+    learner, gains = Learner("1h", (1,)), list[float]()
+    markets = [f"test:M{row}" for row in range(8)]
+    for number in range(500):
+        closed_ms = START_MS + (number + 1) * HOUR_MS
+        times = {"open_time_ms": closed_ms - MINUTE_MS, "close_time_ms": closed_ms}
+        candles = [hour_candle(number, str(close), market=market)
+                   for market, close in zip(markets, closes[number], strict=True)]  # fmt: skip
+        means = [candle(market=market, vwap=str(mid), **times)
+                 for market, mid in zip(markets, mids[number], strict=True)]  # fmt: skip
+        intake.on_minutes(learner, means if minutes_are_known else [])
+        [tick] = learner.on_closed(intake.bars_of(learner, candles))
+        gains += [float((one.graded.brier_base - one.graded.brier).mean()) for one in tick.settled]
+    return float(np.mean(gains))
+
+
+def test_labels_are_made_of_the_means_of_minutes_which_do_not_bounce():
+    assert skill_on_bounces(minutes_are_known=True) < 0.001
+    assert skill_on_bounces(minutes_are_known=False) > 0.01
+
+
 def test_a_candle_without_a_trade_has_not_moved():
     learner = Learner("1h", (1,))
     opened = START_MS + HOUR_MS - MINUTE_MS
