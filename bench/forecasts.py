@@ -1,7 +1,8 @@
 """From a candle that closes to its probabilities at a WebSocket client, for many markets at once.
 
-The candles of all markets close in the same moment, as they do every minute. Each is timed from
-just before it is written to its topic; forecaster, server, Kafka and clients share the machine.
+The candles of all markets close in the same moment, as they do every minute, or, with
+``--within-s``, one after the other. Each is timed from just before it is written to its topic;
+forecaster, server, Kafka and clients share the machine.
 """
 
 import argparse
@@ -34,8 +35,9 @@ HORIZONS = 3
 class Rounds:
     """Candles of all markets, minute by minute, and when what was learned from them arrived."""
 
-    def __init__(self, markets: list[Market]) -> None:
+    def __init__(self, markets: list[Market], within_s: float) -> None:
         self.markets = markets
+        self.within_s = within_s
         self.chance = random.Random(1)
         self.prices = dict.fromkeys(markets, 100.0)
         self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 2_000
@@ -56,10 +58,14 @@ class Rounds:
         issued = (self.first + number + 1) * MINUTE_MS
         self.arrived.clear()
         self.missing = len(self.markets) * HORIZONS
-        for market, value in values:
+        began_s = time.perf_counter()
+        for place, (market, value) in enumerate(values):
+            due_s = began_s + self.within_s * place / len(values)
+            if (wait_s := due_s - time.perf_counter()) > 0:
+                await asyncio.sleep(wait_s)
             self.sent_s[market, issued] = time.perf_counter()
-            place = partition_of(market, PARTITIONS)
-            await producer.send(CANDLES.name, value, key=market.encode(), partition=place)
+            home = partition_of(market, PARTITIONS)
+            await producer.send(CANDLES.name, value, key=market.encode(), partition=home)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.arrived.wait(), 10)
         self.read()
@@ -118,7 +124,7 @@ async def subscribed(url: str, markets: list[Market]) -> ClientConnection:
     return client
 
 
-async def measure(count: int, rounds: int) -> list[float]:
+async def measure(count: int, rounds: int, within_s: float) -> list[float]:
     markets = [Market(f"bench:M{n:04d}-USD") for n in range(count)]
     async with cluster() as on, AsyncExitStack() as stack:
         options = on.kafka.producer_options(linger_ms=2)
@@ -126,7 +132,7 @@ async def measure(count: int, rounds: int) -> list[float]:
         roles = [await start(on, "forecast"), await start(on, "serve", "--port", "0")]
         listening = []
         try:
-            running = Rounds(markets)
+            running = Rounds(markets, within_s)
             running.missing = 0
             assert roles[1].stdout is not None
             url = (await roles[1].stdout.readline()).decode().strip()
@@ -158,8 +164,8 @@ async def measure(count: int, rounds: int) -> list[float]:
     return running.latencies_ms
 
 
-def main(markets: int, rounds: int) -> None:
-    latencies_ms = asyncio.run(measure(markets, rounds))
+def main(markets: int, rounds: int, within_s: float) -> None:
+    latencies_ms = asyncio.run(measure(markets, rounds, within_s))
     cuts = quantiles(latencies_ms, n=100)
     report(
         "forecasts.p99",
@@ -170,6 +176,7 @@ def main(markets: int, rounds: int) -> None:
         worst=max(latencies_ms),
         markets=markets,
         rounds=rounds,
+        within_s=within_s,
         probabilities=len(latencies_ms),
     )
 
@@ -178,5 +185,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--markets", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--within-s", type=float, default=0.0, help="spread the candles of a round")
     arguments = parser.parse_args()
-    main(arguments.markets, arguments.rounds)
+    main(arguments.markets, arguments.rounds, arguments.within_s)
