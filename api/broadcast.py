@@ -40,7 +40,7 @@ class Broadcast(Generic[T]):
         self._reader = reader
         self.admission = admission
         admission.is_open = False
-        self._directory = Directory("", reader.view)
+        self._directory = Directory("", reader.view, advise=reader.view.catalogue.advice)
         hub = Hub(self._directory, jitter=random.random)
         self.pump = Pump(hub, prepare, self._load, clocks)
 

@@ -13,10 +13,12 @@ from rich.text import Text
 
 from chaintide.api.client import stream
 from chaintide.api.listing import as_table
+from chaintide.api.naming import advice, market_of
 from chaintide.api.positions import Event, RefusedError
+from chaintide.api.words import counted
 from chaintide.streams.errors import ConfigError
 from chaintide.streams.intervals import Interval
-from chaintide.streams.records import Candle
+from chaintide.streams.records import Candle, Market
 
 SHOWN: Final = 15
 PATIENCE_S: Final = 5.0
@@ -59,17 +61,18 @@ def line(candle: Candle) -> str:
     return (
         f"{candle.market} {candle.interval} {opened:%Y-%m-%dT%H:%MZ} O {candle.open} "
         f"H {candle.high} L {candle.low} C {candle.close} V {candle.volume} "
-        f"({candle.trades} trades, {mark}, revision {candle.revision})"
+        f"({counted(candle.trades, 'trade')}, {mark}, revision {candle.revision})"
     )
 
 
 async def watch(url: str, market: str, interval: Interval, console: Console) -> None:
-    """Show the candles of ``market`` until cancelled.
+    """Show the candles of ``market``, or of the one that is called so, until cancelled.
 
     Raises:
         ConfigError: If there is no server at ``url``, or no such market.
     """
-    newest = Newest(f"candles:{market}:{interval}")
+    names = await _names(url)
+    newest = Newest(f"candles:{market_of(market, names) or market}:{interval}")
 
     def on_break(reason: str) -> None:
         newest.state = f"reconnecting: {reason}"
@@ -87,13 +90,12 @@ async def watch(url: str, market: str, interval: Interval, console: Console) -> 
             async for event in events:
                 newest.on_event(event)
     except RefusedError as error:
-        known = await _markets(url)
-        names = f"Markets there: {', '.join(known) or 'none yet'}" if known is not None else error
-        raise ConfigError(f"no market {market} at {url}. {names}") from error
+        said = advice(market, names) if names else f"no market {market}: {error}"
+        raise ConfigError(f"{said} (at {url})") from error
 
 
-async def _markets(url: str) -> list[str] | None:
-    """Return the markets of the server at ``url``, or None if it has no REST."""
+async def _names(url: str) -> dict[Market, str]:
+    """Return what the markets of the server at ``url`` are called, nothing if it has no REST."""
     parts = urlsplit(url)
     place = (parts.scheme.replace("ws", "http", 1), parts.netloc, "/v1/markets", "", "")
     patience = aiohttp.ClientTimeout(total=PATIENCE_S)
@@ -103,6 +105,6 @@ async def _markets(url: str) -> list[str] | None:
             session.get(urlunsplit(place)) as response,
         ):
             body = await response.json()
-            return [entry["market"] for entry in body["markets"]]
+            return {Market(entry["market"]): entry["name"] for entry in body["markets"]}
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
-        return None
+        return {}

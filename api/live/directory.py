@@ -1,5 +1,6 @@
 """All channels of one process, and how a subscription begins in them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chaintide.api.live.channels import KINDS, parse_channel
@@ -26,6 +27,11 @@ class Plan:
     snapshot: Snapshot | None = None
 
 
+def _no_advice(_subject: str) -> str:
+    """Return nothing: nobody knows what may have been meant."""
+    return ""
+
+
 @dataclass(slots=True)
 class Directory:
     """The channels by name.
@@ -34,6 +40,7 @@ class Directory:
     something was published since the last flush, ``waiting`` the subscriptions that something
     is left to be sent to. All histories together hold ``held_bytes``. The clock of everything
     here never goes back; ``wall_lead_ms`` is by how much the server's wall clock is ahead of it.
+    ``advise`` returns what to say of a subject that has no channels.
     """
 
     epoch: str
@@ -44,6 +51,7 @@ class Directory:
     waiting: dict[Subscription, None] = field(default_factory=dict[Subscription, None])
     held_bytes: int = 0
     wall_lead_ms: int = 0
+    advise: Callable[[str], str] = _no_advice
     # Those nobody is subscribed to, the one that was left first, first.
     _idle: dict[Fanout, None] = field(default_factory=dict[Fanout, None])
 
@@ -91,6 +99,13 @@ class Directory:
         recovered = None if wanted.resume is None else False
         return Plan(wanted, snapshot.seq, snapshot.seq, recovered, count, snapshot)
 
+    def refusal(self, name: str) -> str:
+        """Return why nobody can subscribe to a channel of that name."""
+        channel = parse_channel(name)
+        if channel is not None and (said := self.advise(channel.subject)):
+            return f"no channel `{name}`: {said}"
+        return f"no channel `{name}`; there are {', '.join(kind.shape for kind in KINDS.values())}"
+
     def attach(self, subscription: Subscription) -> None:
         """Send to ``subscription`` from the next flush on."""
         subscription.fanout.subscriptions[subscription] = None
@@ -98,11 +113,16 @@ class Directory:
         self.waiting[subscription] = None
 
     def detach(self, subscription: Subscription) -> None:
-        """Send nothing more to ``subscription``."""
-        subscription.fanout.subscriptions.pop(subscription, None)
-        if not subscription.fanout.subscriptions:
-            self._idle[subscription.fanout] = None
+        """Send nothing more to ``subscription``; forget a channel in which nothing ever was."""
+        fanout = subscription.fanout
+        fanout.subscriptions.pop(subscription, None)
         self.waiting.pop(subscription, None)
+        if fanout.subscriptions:
+            return
+        if fanout.history.is_untouched:
+            self.fanouts.pop(fanout.name, None)
+        else:
+            self._idle[fanout] = None
 
     def _position(self, name: str, resume: Resume, now_seq: int) -> int | None:
         fanout = self.fanouts.get(name)

@@ -59,6 +59,11 @@ class History:
         return self._data_bytes
 
     @property
+    def is_untouched(self) -> bool:
+        """Return whether no update ever came."""
+        return self.floor_ms is None
+
+    @property
     def is_half_new(self) -> bool:
         """Return whether half of what there is room for has come since the last flush."""
         return (

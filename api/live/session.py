@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from chaintide.api.live import effects
-from chaintide.api.live.channels import KINDS
 from chaintide.api.live.directory import Directory, Plan
 from chaintide.api.live.effects import Close, Effect, Load, Ping, Send
 from chaintide.api.live.limits import Allowance
@@ -177,7 +176,9 @@ class Session:
         for wanted in request.channels:
             plan = self.directory.plan(wanted)
             if plan is None:
-                return [Send(encoded_refusal(_unknown(request, wanted.ch)))]
+                reason = self.directory.refusal(wanted.ch)
+                refusal = Refusal(request.id, ErrorCode.UNKNOWN_CHANNEL, reason)
+                return [Send(encoded_refusal(refusal))]
             plans.append(plan)
         loads: list[Effect] = [
             Load(plan.wanted.ch, plan.count)
@@ -265,9 +266,3 @@ class Session:
             Listed(name, self.directory.epoch, held.seq, held.policy, held.max_hz)
             for name, held in self.subscriptions.items()
         ]
-
-
-def _unknown(request: Subscribe, name: str) -> Refusal:
-    shapes = ", ".join(kind.shape for kind in KINDS.values())
-    reason = f"no channel `{name}`; there are {shapes}"
-    return Refusal(request.id, ErrorCode.UNKNOWN_CHANNEL, reason)

@@ -72,7 +72,9 @@ async def anomalies(
 
 def _market(shared: Backend, name: str) -> Market:
     """Return the market, or the contract whose events are judged."""
-    return Market(name) if name in shared.view.anomalies else shared.market(name)
+    if name in shared.view.anomalies or shared.view.catalogue.is_contract(name):
+        return Market(name)
+    return shared.market(name)
 
 
 def _span(shared: Backend, query: queries.AnomaliesQuery) -> tuple[int | None, int | None]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chaintide.api import naming
 from chaintide.api.loading import CandleReader
 from chaintide.api.rest.answers import ReadyAnswer
 from chaintide.api.rest.pages import SettledPages
@@ -43,16 +44,24 @@ class Backend:
         self.reader = CandleReader(self.view, self.store)
 
     def market(self, name: str) -> Market:
-        """Return the market of that name.
+        """Return the market of that name, or that alone is called so.
 
         Raises:
             ProblemError: If there is none, or nobody can say yet.
         """
-        if name in self.view.catalogue:
-            return Market(name)
+        if (found := self.known(name)) in self.view.catalogue:
+            return found
         if not self.is_loaded:
             raise ProblemError(503, "the markets are not read yet", retry_after_s=1)
-        raise ProblemError(404, f"there is no market {name}, see /v1/markets")
+        said = naming.advice(name, self.view.catalogue.names)
+        raise ProblemError(404, f"{said}; see /v1/markets")
+
+    def known(self, name: str) -> Market:
+        """Return the market that alone is called ``name``, else that name itself."""
+        catalogue = self.view.catalogue
+        if name in catalogue:
+            return Market(name)
+        return naming.market_of(name, catalogue.names) or Market(name)
 
     def readiness(self) -> ReadyAnswer:
         """Return whether there is service, and what is amiss."""

@@ -11,7 +11,6 @@ from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.schema import MARKET, errors, ok
 from chaintide.api.state.forecasts import fresh, model_entry, place_of
 from chaintide.streams.intervals import Interval
-from chaintide.streams.records import Market
 
 router: Final = APIRouter(prefix="/v1", tags=["probabilities"], default_response_class=Response)
 HISTORY: Final = 500
@@ -125,7 +124,7 @@ async def models(request: Request, query: Annotated[queries.ModelsQuery, Query()
     """
     shared = backend(request)
     _check_read(shared)
-    market = None if query.market is None else Market(query.market)
+    market = None if query.market is None else shared.known(query.market)
     found = shared.view.forecasts.scores(market, query.interval, query.after)
     page = found[: query.limit]
     is_more = len(found) > query.limit
@@ -149,7 +148,7 @@ async def calibration(
     The id of a model, as in ``1m/5``, is part of the path.
     """
     shared = backend(request)
-    market = Market(query.market)
+    market = shared.known(query.market)
     score = shared.view.forecasts.score(market, interval, horizon)
     if score is None:
         _check_read(shared)

@@ -65,6 +65,7 @@ async def candles(request: Request, query: Annotated[queries.CandlesQuery, Query
     """
     shared = backend(request)
     market = shared.market(query.market)
+    query = query.model_copy(update={"market": market})
     asked = f"{query.scope}|{query.limit}|{query.cursor}"
     if (kept := shared.pages.get(asked)) is not None:
         return _settled(request, kept)

@@ -10,7 +10,6 @@ from chaintide.api.rest.market_routes import backend, json
 from chaintide.api.rest.problems import ProblemError
 from chaintide.api.rest.schema import POOL, errors, ok
 from chaintide.api.state.pools import PoolEntry, entry_of
-from chaintide.streams.records import Market
 from chaintide.streams.views import PoolView
 
 router: Final = APIRouter(prefix="/v1", tags=["chains"], default_response_class=Response)
@@ -19,7 +18,7 @@ PoolName = Annotated[
     Path(
         min_length=1,
         max_length=200,
-        description="The market of the pool, `chain-id:stream`.",
+        description="The market of the pool, `chain-id:stream`, or its name.",
         examples=[POOL["market"]],
     ),
 ]
@@ -40,7 +39,7 @@ async def pools(request: Request, query: Annotated[queries.PoolsQuery, Query()])
     if query.market is None:
         found = shared.view.pools.after(query.after, query.chain)
     else:
-        one = shared.view.pools.view(Market(query.market))
+        one = shared.view.pools.view(shared.known(query.market))
         found = [] if one is None else [one]
     page = [_entry(shared, view) for view in found[: query.limit]]
     is_more = len(found) > query.limit
@@ -57,7 +56,7 @@ async def pool(
 ) -> Response:
     """Return reserves, or price and liquidity, as of the last block in which they changed."""
     shared = backend(request)
-    view = shared.view.pools.view(Market(market))
+    view = shared.view.pools.view(shared.known(market))
     if view is None:
         _check_read(shared)
         raise ProblemError(404, f"there is no pool {market}, see /v1/pools")

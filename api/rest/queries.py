@@ -55,7 +55,7 @@ MarketName = Annotated[
     Field(
         min_length=1,
         max_length=200,
-        description="`venue:SYMBOL`",
+        description="`venue:SYMBOL`, or what `/v1/markets` says people call it.",
         examples=["kraken:BTC-USD"],
     ),
 ]

@@ -1,10 +1,12 @@
 """Which markets there are, and what is observed besides trades."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
 
+from chaintide.api.naming import advice, market_of
 from chaintide.streams.chain.records import Alias
 from chaintide.streams.feeds.coingecko import PriceTick, Trending
 from chaintide.streams.records import Candle, FeedReport, Market, TradeBatch
@@ -12,6 +14,7 @@ from chaintide.streams.records import Candle, FeedReport, Market, TradeBatch
 MAX_MARKETS: Final = 10_000
 STALE_MS: Final = 10_000
 FORGOTTEN_MS: Final = 86_400_000
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 Basis = Literal["trades", "price"]
 
 
@@ -59,17 +62,33 @@ class Catalogue:
     """Markets, observed prices, trending coins and feeds, each as last heard of.
 
     Beyond 10,000 markets, new ones are not listed; nor are there more names of those on chains.
+    Nothing of ``hidden`` venues is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: frozenset[str] = frozenset()) -> None:
+        self._hidden = hidden
         self.ticks: dict[Market, PriceTick] = {}
         self.trending: Trending | None = None
         self._feeds: dict[str, FeedReport] = {}
         self._markets: dict[Market, _Known] = {}
         self._aliases: dict[Market, Alias] = {}
+        self._chains: set[str] = set()
 
     def __contains__(self, market: str) -> bool:
         return market in self._markets
+
+    def is_hidden(self, market: Market) -> bool:
+        """Return whether nothing of this market is to be known."""
+        return market.partition(":")[0] in self._hidden
+
+    def is_contract(self, name: str) -> bool:
+        """Return whether a name is that of an address on a chain that is followed.
+
+        Which of them have contracts that are watched, nobody says here.
+        """
+        chain, _, address = name.partition(":")
+        is_known = chain in self._chains or (chain.isdecimal() and chain in self._feeds)
+        return is_known and _ADDRESS.fullmatch(address) is not None
 
     def on_market(self, market: Market) -> bool:
         """Take note of a market that is traded; return whether it is listed."""
@@ -105,6 +124,9 @@ class Catalogue:
 
     def on_alias(self, alias: Alias) -> None:
         """Take what a market of a chain is called."""
+        if self.is_hidden(alias.market):
+            return
+        self._chains.add(alias.market.partition(":")[0])
         if alias.market in self._aliases or len(self._aliases) < MAX_MARKETS:
             self._aliases[alias.market] = alias
 
@@ -112,9 +134,26 @@ class Catalogue:
         """Return what a market of a chain is called, None if nobody has said."""
         return self._aliases.get(market)
 
-    def on_report(self, report: FeedReport) -> None:
-        """Take the report of a feed."""
+    @property
+    def names(self) -> dict[Market, str]:
+        """What people call each market, in the order in which they came."""
+        aliases = self._aliases
+        return {one: aliases[one].name if one in aliases else one for one in self._markets}
+
+    def advice(self, asked: str) -> str:
+        """Return what to say of a market that is asked for by a name it does not have."""
+        names = self.names
+        meant = market_of(asked, names)
+        if meant is None:
+            return advice(asked, names)
+        return "" if meant == asked else f"{asked} is `{meant}`"
+
+    def on_report(self, report: FeedReport) -> bool:
+        """Take the report of a feed, and return whether it is to be shown."""
+        if report.venue in self._hidden:
+            return False
         self._feeds[report.venue] = report
+        return True
 
     def markets(self) -> list[MarketEntry]:
         """Return every market, sorted by its name."""
@@ -141,7 +180,7 @@ class Catalogue:
 
     def _know(self, market: Market, basis: Basis) -> _Known | None:
         known = self._markets.get(market)
-        if known is None and len(self._markets) < MAX_MARKETS:
+        if known is None and len(self._markets) < MAX_MARKETS and not self.is_hidden(market):
             known = self._markets[market] = _Known(basis)
         return known
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from chaintide.api.live.update import Update
 from chaintide.api.state.series import Series
+from chaintide.api.state.ticker import TickerFigures
 from chaintide.sinks.conflation import Version, version
 from chaintide.streams import codec
 from chaintide.streams.intervals import Interval
@@ -35,6 +36,19 @@ def candle_update(seq: int, candle: Candle, published_ms: int) -> Update:
         event_ms=candle.updated_ms,
         published_ms=published_ms,
         data=codec.encode(candle),
+    )
+
+
+def ticker_update(figures: TickerFigures, *, seq: int, event_ms: int, published_ms: int) -> Update:
+    """Return the update that tells readers of the figures of a market."""
+    return Update(
+        channel=f"ticker:{figures.market}",
+        seq=seq,
+        key="ticker",
+        type="update",
+        event_ms=event_ms,
+        published_ms=published_ms,
+        data=codec.encode(figures),
     )
 
 

@@ -8,7 +8,7 @@ from chaintide.api.live.update import Snapshot, Update
 from chaintide.api.state.anomalies import Anomalies
 from chaintide.api.state.catalogue import Catalogue
 from chaintide.api.state.forecasts import Forecasts, fresh
-from chaintide.api.state.overlay import Overlay, candle_update, seq_of
+from chaintide.api.state.overlay import Overlay, candle_update, seq_of, ticker_update
 from chaintide.api.state.pools import Pools, entry_of
 from chaintide.api.state.tape import Tape, retraction, tape_trades
 from chaintide.api.state.tapes import Tapes
@@ -67,10 +67,11 @@ class View:
     """Tapes, candles, tickers, pools and the catalogue of one serving process.
 
     A record that cannot be understood is counted and left out: whoever owns its topic buries it.
+    Of ``hidden`` venues nothing is known.
     """
 
-    def __init__(self) -> None:
-        self.catalogue = Catalogue()
+    def __init__(self, hidden: frozenset[str] = frozenset()) -> None:
+        self.catalogue = Catalogue(hidden)
         self.pools = Pools()
         self.forecasts = Forecasts()
         self.anomalies = Anomalies()
@@ -131,7 +132,8 @@ class View:
         """Return whether a channel is of something that is no market, or none yet."""
         if kind == "views":
             return self.pools.view(market) is not None
-        return kind == "anomalies" and market in self.anomalies
+        is_judged = market in self.anomalies or self.catalogue.is_contract(market)
+        return kind == "anomalies" and is_judged
 
     def _entries(self, kind: str, market: Market, count: int) -> Sequence[msgspec.Struct] | None:
         match kind:
@@ -173,11 +175,15 @@ class View:
                 return self._on_alias(record)
             case topics.VIEWS.name if record.value.startswith(b"{"):  # else a worker's own notes
                 view = codec.decode(_views, record.value)
+                if self.catalogue.is_hidden(view.market):
+                    return []
                 alias, seq = self.catalogue.alias(view.market), seq_of(record.offset)
                 return self.pools.on_view(view, alias, seq=seq, published_ms=record.time_ms)
             case topics.ANOMALIES.name:
-                seen = {"offset": record.offset, "published_ms": record.time_ms}
-                return self.anomalies.on_value(record.value, **seen)
+                when = record.time_ms
+                return self.anomalies.on_value(
+                    record.value, offset=record.offset, published_ms=when
+                )
             case _:
                 pass
         return []
@@ -234,19 +240,10 @@ class View:
             updates.append(candle_update(seq, candle, record.time_ms))
             if candle.interval == "1m" and self._ticker(batch.market).put(candle):
                 minutes.append((seq, candle.updated_ms))
-        if minutes:
-            figures = self._ticker(batch.market).figures()
+        if minutes and (figures := self._ticker(batch.market).figures()) is not None:
             seq, event_ms = minutes[-1]
-            update = Update(
-                channel=f"ticker:{batch.market}",
-                seq=seq,
-                key="ticker",
-                type="update",
-                event_ms=event_ms,
-                published_ms=record.time_ms,
-                data=codec.encode(figures),
-            )
-            updates.append(update)
+            when = {"event_ms": event_ms, "published_ms": record.time_ms}
+            updates.append(ticker_update(figures, seq=seq, **when))
         return updates
 
     def _on_predictions(self, record: LogRecord) -> list[Update]:
@@ -270,7 +267,8 @@ class View:
 
     def _on_report(self, record: LogRecord) -> list[Update]:
         report = codec.decode(_reports, record.value)
-        self.catalogue.on_report(report)
+        if not self.catalogue.on_report(report):
+            return []
         return [record.update(STATUS, report.venue, report.time_ms, codec.encode(report))]
 
     # --------------------------------------------------------------- snapshots

@@ -263,6 +263,25 @@ def test_a_refused_request_changes_nothing(session: Session):
     assert list(session.subscriptions) == [TICKER]
 
 
+def test_a_refusal_says_what_may_have_been_meant(session: Session):
+    session.directory.advise = lambda subject: f"{subject} is `1:0xa`" if "RUST" in subject else ""
+    wanted = [{"ch": "ticker:local:RUST-USDC"}]
+    assert error(session, id=1, op="subscribe", channels=wanted) == (
+        102,
+        "no channel `ticker:local:RUST-USDC`: local:RUST-USDC is `1:0xa`",
+    )
+    _, other = error(session, id=1, op="subscribe", channels=[{"ch": "ticker:x:Y"}])
+    assert other.startswith("no channel `ticker:x:Y`; there are trades:<market>, ")
+
+
+def test_channels_in_which_nothing_ever_was_are_forgotten_when_left(hub: Hub, session: Session):
+    names = [f"trades:kraken:X{number}" for number in range(3)]
+    subscribe(session, *names)
+    hub.publish([update(6_000, names[0])])
+    hub.close(session)
+    assert list(hub.directory.fanouts) == names[:1]
+
+
 def test_nobody_can_log_in_yet(session: Session):
     assert error(session, id=1, op="auth", token="x")[0] == 108
 

@@ -14,6 +14,7 @@ from chaintide.api.loading import load_patiently
 from chaintide.api.state import anomalies
 from chaintide.api.state.view import LogRecord
 from chaintide.streams import codec, topics
+from chaintide.streams.feeds.status import FeedStatus
 from chaintide.streams.intervals import MINUTE_MS
 
 LAST_S = NOW_MS // 1000 - 60
@@ -93,6 +94,22 @@ async def test_a_contract_that_is_no_market_has_anomalies_too(api: Served):
     names = {row["market"] for row in (await api.get("/v1/markets")).json()["markets"]}
     assert CONTRACT not in names
     assert api.backend.view.snapshot(f"trades:{CONTRACT}", 5) is None
+
+
+async def test_a_contract_of_a_known_chain_has_a_channel_before_its_first_anomaly(api: Served):
+    quiet = f"31337:0x{'ab' * 20}"
+    view = api.backend.view
+    assert view.snapshot(f"anomalies:{quiet}", 5) is None, "nobody has heard of its chain"
+    assert (await api.get("/v1/anomalies", market=quiet)).status_code == 404
+    api.record(topics.FEEDS, FeedStatus("31337", [], state="live").report(now_ms=NOW_MS))
+    for subject in (quiet, MARKET):
+        snapshot = view.snapshot(f"anomalies:{subject}", 5)
+        assert snapshot is not None
+        assert snapshot.data == []
+    assert (await api.get("/v1/anomalies", market=quiet)).json()["anomalies"] == []
+    for wrong in ("31337:0xab", f"31338:0x{'ab' * 20}", "31337:BTC-USD"):
+        assert view.snapshot(f"anomalies:{wrong}", 5) is None
+    assert view.snapshot(f"trades:{quiet}", 5) is None
 
 
 async def test_a_server_that_starts_knows_the_newest_of_the_store(api: Served):

@@ -13,6 +13,7 @@ from serving import NOW_MS, Served, serving
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.sinks.memory import MemoryStore
 from chaintide.streams import codec, topics
+from chaintide.streams.chain.records import Alias
 from chaintide.streams.errors import RetryableError
 from chaintide.streams.feeds.coingecko import PriceTick, Trending, TrendingCoin
 from chaintide.streams.feeds.status import FeedStatus
@@ -300,3 +301,44 @@ def test_every_number_of_a_candle_that_is_a_price_or_size_is_a_string():
     shown = codec.encode(candle())
     assert b'"open":"64000.10"' in shown
     assert b'"volume":"0.30000000000000000004"' in shown
+
+
+POOL = Market("31337:0xa1/0xb1")
+
+
+def alias(market: str = POOL) -> Alias:
+    tokens = {"base_token": "0x01", "quote_token": "0x02", "base_scale": 18, "quote_scale": 6}
+    name = {"name": "local:RUST-USDC", "base": "RUST", "quote": "USDC"}
+    return Alias(market=Market(market), **name, **tokens)
+
+
+@pytest.mark.parametrize(
+    "path", ["candles", "trades", "tickers", "gaps", "probabilities", "anomalies"]
+)
+async def test_a_market_is_found_by_what_it_is_called(api: Served, path: str):
+    await api.stored(candle(0, market=POOL))
+    api.record(topics.ALIASES, alias())
+    [by_name, by_market] = [
+        await api.get(f"/v1/{path}", market=name) for name in ("local:RUST-USDC", POOL)
+    ]
+    assert by_name.status_code == 200, by_name.text
+    assert by_name.json() == by_market.json()
+    assert POOL in by_name.text
+
+
+async def test_a_wrong_name_is_answered_with_the_nearest(api: Served):
+    await api.stored(candle(0))
+    await api.stored(candle(0, market=POOL))
+    api.record(topics.ALIASES, alias())
+    answer = await api.get("/v1/candles", market="kraken:BTCUSDT")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == (
+        f"no market kraken:BTCUSDT; the nearest: {MARKET}; see /v1/markets"
+    )
+    assert api.backend.view.catalogue.advice("local:RUST-USDC") == f"local:RUST-USDC is `{POOL}`"
+    other = Market("1:0xa1")
+    await api.stored(candle(0, market=other))
+    api.record(topics.ALIASES, alias(other))
+    answer = await api.get("/v1/candles", market="local:RUST-USDC")
+    assert answer.status_code == 404
+    assert f"several markets are called local:RUST-USDC: {other}, {POOL}" in answer.text

@@ -181,3 +181,20 @@ def test_markets_beyond_the_bound_are_not_listed(monkeypatch: pytest.MonkeyPatch
     other = batch(candle(0, market="kraken:ETH-USD"))
     assert view.on_record(record(topics.CANDLES, other)) == []
     assert [entry.market for entry in view.catalogue.markets()] == [MARKET]
+
+
+def test_of_hidden_venues_nothing_is_known():
+    view, open_view = View(frozenset({"kraken"})), View()
+    report = FeedStatus("kraken", [MARKET], state="live").report(now_ms=1_000)
+    said = [
+        record(topics.TRADES, trades(1)),
+        record(topics.CANDLES, batch(candle(1))),
+        record(topics.FEEDS, report),
+    ]
+    for one in said:
+        assert open_view.on_record(one)
+        assert view.on_record(one) == []
+    view.load_day(MARKET, [candle(0)])
+    assert view.catalogue.markets() == view.catalogue.reports() == []
+    assert view.snapshot(f"trades:{MARKET}", 5) is None
+    assert view.bad_records == 0

@@ -81,5 +81,5 @@ async def test_without_a_terminal_every_change_is_a_line(url):
 
 
 async def test_an_unknown_market_is_an_error(url):
-    with pytest.raises(ConfigError, match=r"no market kraken:unknown-USD at ws://.*no channel"):
+    with pytest.raises(ConfigError, match=r"no market kraken:unknown-USD: no channel.*at ws://"):
         await watch(url, "kraken:unknown-USD", "1m", Console(file=io.StringIO()))
