@@ -1,14 +1,15 @@
 """The table of markets that a terminal shows while everything runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from rich.table import Table
 
+from chaintide.api.words import brief, counted
 from chaintide.sinks.candle_store import CandleStore
 from chaintide.streams.intervals import WIDTH_MS, Interval
-from chaintide.streams.records import Candle
+from chaintide.streams.records import Candle, Market
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 30
@@ -24,11 +25,18 @@ class MarketLine:
 
 
 async def lines(
-    store: CandleStore, interval: Interval, names: Mapping[str, str]
+    store: CandleStore,
+    interval: Interval,
+    names: Mapping[Market, str],
+    hidden: Collection[str] = (),
 ) -> list[MarketLine]:
-    """Return the markets in ``store``, under their ``names``, with their latest candles."""
+    """Return the markets in ``store``, under their ``names``, with their latest candles.
+
+    Those of ``hidden`` venues are left out.
+    """
     found = []
-    for market in await store.markets():
+    shown = (one for one in await store.markets() if one.partition(":")[0] not in hidden)
+    for market in shown:
         candles = await store.candles(market, interval, limit=SHOWN)
         days = await store.candles(market, "1d", limit=1)
         found.append(MarketLine(names.get(market, market), candles, days[-1] if days else None))
@@ -69,11 +77,11 @@ def _cells(line: MarketLine, interval: Interval, now_ms: int) -> list[str]:
     day = line.day
     return [
         line.name,
-        last.close,
+        brief(last.close),
         f"[{color}]{change:+.2f} %[/]",
         f"[{color}]{sparkline(closes)}[/]",
         f"{meter} {last.status}",
-        last.volume,
+        brief(last.volume),
         str(last.trades),
         "" if day is None else f"{day.trades:,}",
         "" if day is None else f"{Decimal(day.volume):.4f}",
@@ -84,7 +92,7 @@ def _cells(line: MarketLine, interval: Interval, now_ms: int) -> list[str]:
 def plain(markets: Sequence[MarketLine]) -> str:
     """Return one line of text for terminals that cannot be redrawn."""
     parts = [
-        f"{line.name} {line.candles[-1].close} ({line.candles[-1].trades} trades)"
+        f"{line.name} {brief(line.candles[-1].close)} ({counted(line.candles[-1].trades, 'trade')})"
         for line in markets
         if line.candles
     ]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chaintide.api.terminal import err, out, run_until_told, settings_at
+from chaintide.api.words import counted
 
 
 def commands(now_ms: Callable[[], int]) -> typer.Typer:
@@ -34,7 +35,7 @@ def commands(now_ms: Callable[[], int]) -> typer.Typer:
         wanted = chains.History(address=address, chain=chain, first=from_block, last=to_block)
         settings = settings_at(data_dir)
         written = run_until_told(chains.sync(settings, wanted, err, now_ms))
-        out.print(f"{written} logs written")
+        out.print(f"{counted(written, 'log')} written")
 
     @app.command()
     def simulate(  # noqa: PLR0913  a command has as many options as it needs

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from chaintide.api import chain_commands, listing, role_commands, roles
+from chaintide.api import chain_commands, listing, names, naming, role_commands, roles, running
 from chaintide.api.backtest import backtest
 from chaintide.api.role_commands import DataDir, Instance
 from chaintide.api.settings import Settings
-from chaintide.api.terminal import err, out, run_until_told, settings_at
+from chaintide.api.terminal import err, out, run_until_told, settings_at, settings_in_use
+from chaintide.api.words import counted
 from chaintide.streams.intervals import Interval
-from chaintide.streams.records import Market
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +27,7 @@ app = typer.Typer(
         "Real-time streaming analytics: venue trades through Kafka and Faust into exact candles."
     ),
 )
-URL = "ws://127.0.0.1:8321/ws/v1"
+MARKET_HELP = "venue:SYMBOL, as in kraken:BTC-USD, or the name that is shown."
 # A clock that goes on while a machine sleeps, where there is one.
 _STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _BOOTED_NS = time.time_ns() - time.clock_gettime_ns(_STEADY)
@@ -194,7 +194,7 @@ def replay(
     result = run_until_told(
         machine.replay(settings, files, speed=speed, workers=workers, now_ms=now_ms)
     )
-    out.print(f"{result.trades} trades replayed")
+    out.print(f"{counted(result.trades, 'trade')} replayed")
     if result.refused:
         err.print(
             f"{result.refused} messages held trades too late or impossible, or repeated ones of a "
@@ -209,7 +209,7 @@ def replay(
 
 @app.command()
 def candles(  # noqa: PLR0913  a command has as many options as it needs
-    market: Annotated[str, typer.Argument(help="venue:SYMBOL, as in kraken:BTC-USD.")],
+    market: Annotated[str, typer.Argument(help=MARKET_HELP)],
     *,
     interval: Annotated[Interval, typer.Option(help="Length of a candle.")] = "1m",
     data_dir: DataDir = None,
@@ -218,17 +218,20 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
     end: Annotated[str | None, typer.Option(help="Open times before this one.")] = None,
 ) -> None:
     """Print the candles of a market from the store."""
-    settings = settings_at(data_dir)
+    settings, _ = settings_in_use(data_dir)
     start_ms, end_ms = listing.moment(start), listing.moment(end)
 
     async def run() -> int:
         async with roles.store(settings) as store:
-            found = await store.candles(Market(market), interval, start_ms, end_ms)
-            known = await store.markets()
-        if not found and market not in known:
-            names = ", ".join(known) or "none yet"
-            err.print(f"No candles of {market}. Markets in the store: {names}", soft_wrap=True)
-            return 1
+            called = names.read_names(settings.data_dir)
+            called = {one: called.get(one, one) for one in await store.markets()}
+            if (meant := naming.market_of(market, called)) is None:
+                said = naming.advice(market, called)
+                err.print(
+                    f"{said} (the store has {counted(len(called), 'market')})", soft_wrap=True
+                )
+                return 1
+            found = await store.candles(meant, interval, start_ms, end_ms)
         listing.show(found, fmt)
         return 0
 
@@ -240,23 +243,24 @@ def doctor(*, data_dir: DataDir = None) -> None:
     """Say what is configured and reachable, and what to do about the rest."""
     from chaintide.api import doctor as examination
 
-    settings = settings_at(data_dir)
-    table, is_fine = run_until_told(examination.table(settings))
+    table, is_fine = run_until_told(examination.table(*settings_in_use(data_dir)))
     out.print(table)
     raise typer.Exit(0 if is_fine else 1)
 
 
 @app.command()
 def watch(
-    market: Annotated[str, typer.Argument(help="venue:SYMBOL, as in kraken:BTC-USD.")],
+    market: Annotated[str, typer.Argument(help=MARKET_HELP)],
     *,
     interval: Annotated[Interval, typer.Option(help="Length of a candle.")] = "1m",
-    url: Annotated[str, typer.Option(help="The WebSocket to listen to.")] = URL,
+    url: Annotated[
+        str | None, typer.Option(help="The WebSocket to listen to; else that of what runs here.")
+    ] = None,
 ) -> None:
     """Show the newest candles of a market as they change."""
     from chaintide.api import viewer
 
-    run_until_told(viewer.watch(url, market, interval, out))
+    run_until_told(viewer.watch(url or running.socket_url(), market, interval, out))
 
 
 def _listening(settings: Settings, port: int, address: str) -> roles.Listening:

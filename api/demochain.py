@@ -13,6 +13,7 @@ from chaintide.contracts.npm import NpmError
 CHAINS: Final = "chains"
 LOCAL_CHAIN: Final = "local-chain"
 NAME: Final = "local"
+CHAIN_FILE: Final = "chains.json"
 LOOK_S: Final = 0.1
 
 
@@ -27,7 +28,7 @@ class DemoChain:
     @property
     def file(self) -> Path:
         """The file that names the chain and its contracts."""
-        return self.home / "chains.json"
+        return self.home / CHAIN_FILE
 
     async def keep(self) -> None:
         """Start the chain and follow it until cancelled; every new one after the one before."""
@@ -36,6 +37,7 @@ class DemoChain:
         except NpmError as error:
             self.say(f"no local chain, simulated markets only: {error}")
             return
+        self.say("starting a local chain")
         self.home.mkdir(parents=True, exist_ok=True)
         last = self._named()
         self.supervisor.add(LOCAL_CHAIN, "chain", "simulate", "--file", str(self.file.absolute()))

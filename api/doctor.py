@@ -11,7 +11,10 @@ from aiokafka.errors import KafkaError
 from rich.table import Table
 
 from chaintide.api import roles, venues
+from chaintide.api.health import amiss
+from chaintide.api.running import Running
 from chaintide.api.settings import Settings
+from chaintide.api.words import counted
 from chaintide.streams.admin import lag
 from chaintide.streams.errors import ChaintideError
 from chaintide.streams.feeds.ingest import check, venue_of
@@ -32,20 +35,22 @@ class Finding:
     advice: str = ""
 
 
-async def table(settings: Settings) -> tuple[Table, bool]:
+async def table(settings: Settings, running: Running | None = None) -> tuple[Table, bool]:
     """Return all findings for a person, and whether none is a fault."""
     rows = Table("", "what", "found", "what to do")
     signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
     is_fine = True
-    async for finding in examine(settings):
+    async for finding in examine(settings, running):
         advice = "" if finding.state == "ok" else finding.advice
         rows.add_row(signs[finding.state], finding.subject, finding.found, advice)
         is_fine = is_fine and finding.state != "fault"
     return rows, is_fine
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Yield one finding after another."""
+async def examine(settings: Settings, running: Running | None = None) -> AsyncIterator[Finding]:
+    """Yield one finding after another, first what ``running`` says of itself."""
+    if running is not None:
+        yield await _running(running)
     yield _disk(settings)
     try:
         async with roles.kafka(settings) as (config, broker):
@@ -67,6 +72,13 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield await _venue(feed.venue, feed.rest_url or venue_of(feed).rest_url)
 
 
+async def _running(running: Running) -> Finding:
+    name = "chaintide up --demo" if running.is_demo else "chaintide up"
+    if fault := await amiss(running.url):
+        return Finding(name, "warning", f"{running.url}/ {fault}", "wait, or read its logs")
+    return Finding(name, "ok", f"{running.url}/ is ready")
+
+
 def _disk(settings: Settings) -> Finding:
     place = settings.data_dir.absolute()
     while not place.exists():
@@ -85,7 +97,7 @@ async def _lags(config: KafkaConfig) -> AsyncIterator[Finding]:
     ):
         behind = await lag(config, group, topic)
         state: Literal["ok", "warning"] = "ok" if behind < 10_000 else "warning"
-        yield Finding(role, state, f"{behind:,} messages behind", "start another one")
+        yield Finding(role, state, f"{counted(behind, 'message')} behind", "start another one")
 
 
 async def _store(settings: Settings) -> Finding:
@@ -95,7 +107,7 @@ async def _store(settings: Settings) -> Finding:
             markets = await store.markets()
     except (ChaintideError, OSError) as error:
         return Finding("store", "fault", f"{name}: {error}", "check CHAINTIDE_INFLUX_*")
-    return Finding("store", "ok", f"{name}, {len(markets)} markets")
+    return Finding("store", "ok", f"{name}, {counted(len(markets), 'market')}")
 
 
 async def _venue(name: str, url: str) -> Finding:

@@ -31,7 +31,7 @@ async def run_gateway(
         FatalError: If the log was made anew.
     """
     async with roles.given_kafka(settings) as kafka, roles.store(settings) as store:
-        reader = CandleReader(View(), store)
+        reader = CandleReader(View(settings.hidden), store)
         admission = Admission(settings.origins, settings.connections_per_address)
         broadcast = Broadcast(reader, text_frame, admission, Clocks(steady_ms, now_ms))
         follower = Follower(

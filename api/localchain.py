@@ -114,6 +114,11 @@ def write(file: Path, chain: ChainConfig) -> None:
     draft.replace(file)
 
 
+def former_ids(file: Path) -> list[str]:
+    """Return the ids of all chains before the one that begins next."""
+    return [str(number) for number in range(FIRST_ID, next_id(file))]
+
+
 def next_id(file: Path) -> int:
     """Return the id of a new chain, another than that of the last one, which ``file`` names.
 

@@ -4,27 +4,32 @@ import asyncio
 import fcntl
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.live import Live
 
 from chaintide.api import roles
-from chaintide.api.board import board, lines, plain
-from chaintide.api.demochain import CHAINS, DemoChain
-from chaintide.api.names import follow_names
+from chaintide.api.board import MarketLine, board, lines, plain
+from chaintide.api.demochain import CHAIN_FILE, CHAINS, DemoChain
+from chaintide.api.health import until_answering
+from chaintide.api.localchain import former_ids
+from chaintide.api.names import follow_names, write_names
 from chaintide.api.replay import Replay, Replayed, progress_bar
+from chaintide.api.running import Running, announced
 from chaintide.api.settings import Settings
 from chaintide.api.supervisor import Supervisor
-from chaintide.sinks.candle_store import CandleStore
 from chaintide.streams.chain.chainfile import read_chains
 from chaintide.streams.errors import ConfigError, FatalError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.kafka import KafkaConfig
+from chaintide.streams.records import Market
 
 INTERVAL: Interval = "1m"
 REDRAW_S = 1.0
@@ -124,34 +129,84 @@ async def up(settings: Settings, plan: Plan, now_ms: Callable[[], int]) -> None:
     """Run everything and show the markets."""
     console = Console()
     port = _free(plan.http_port)
-    console.print(f"page http://127.0.0.1:{port}/")
+    chain_home = settings.data_dir / "chain"
+    if plan.demo:  # its chain begins anew each time: what the former ones had is over
+        settings = _without(settings, former_ids(chain_home / CHAIN_FILE))
+    console.print("starting Kafka")
     running_all = running(settings, plan.workers, console.print, has_extras=True)
     async with running_all as (kafka, supervisor):
         console.print(f"Kafka {kafka.bootstrap} · data {settings.data_dir}")
+        console.print("starting the page and the API")
+        supervisor.environment["CHAINTIDE_HIDDEN_VENUES"] = settings.hidden_venues
         supervisor.add("serve", "serve", "--port", str(port))
+        here = Running(
+            url=f"http://127.0.0.1:{port}",
+            kafka=kafka.bootstrap,
+            data_dir=str(settings.data_dir.absolute()),
+            is_demo=plan.demo,
+            settings={"kafka": settings.kafka},
+        )
         if plan.demo:
-            ports = settings.data_dir / "logs" / "simulator.port"
-            ports.unlink(missing_ok=True)
-            supervisor.add("simulator", "simulate", "--port-file", str(ports.absolute()))
-            exchange = await asyncio.to_thread(_port, ports)
-            console.print(f"simulated exchange http://127.0.0.1:{exchange}, Kraken's protocol")
-            supervisor.environment |= _demo_environment(exchange)
+            here = msgspec.structs.replace(here, settings=await _exchange(supervisor, console))
         supervisor.add("ingest", "ingest")
         if settings.chains is not None and not plan.demo:
             chains = [chain.name for chain in read_chains(settings.chains)]
             supervisor.add(
                 CHAINS, "ingest", *(word for name in chains for word in ("--chain", name))
             )
-        console.print(f"API http://127.0.0.1:{port}/v1/markets, is all well: /readyz")
-        names: dict[str, str] = {}
-        beside = [follow_names(kafka, names)]
+        names: dict[Market, str] = {}
+        beside = [follow_names(kafka, _learning(names, settings)), _welcome(here.url, console)]
         if plan.demo:
-            chain = DemoChain(settings.data_dir / "chain", supervisor, console.print)
+            chain = DemoChain(chain_home, supervisor, console.print)
             beside.append(chain.keep())
-        async with roles.store(settings) as store, _beside(*beside):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(plan.seconds or None):
-                    await _show(console, store, names, now_ms)
+        with announced(here):
+            async with roles.store(settings) as store, _beside(*beside):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(plan.seconds or None):
+                        await _show(
+                            console, partial(lines, store, INTERVAL, names, settings.hidden), now_ms
+                        )
+
+
+def _without(settings: Settings, venues: Sequence[str]) -> Settings:
+    """Return the settings under which what is of ``venues`` is not shown either."""
+    hidden = ",".join([*sorted(settings.hidden), *venues])
+    return settings.model_copy(update={"hidden_venues": hidden})
+
+
+async def _exchange(supervisor: Supervisor, console: Console) -> dict[str, str]:
+    """Start the simulated exchange; return the settings under which roles trade there."""
+    ports = supervisor.home / "simulator.port"
+    ports.unlink(missing_ok=True)
+    supervisor.add("simulator", "simulate", "--port-file", str(ports.absolute()))
+    port = await asyncio.to_thread(_port, ports)
+    console.print(f"simulated exchange http://127.0.0.1:{port}, Kraken's protocol")
+    settings = _demo_settings(port)
+    supervisor.environment |= {
+        f"CHAINTIDE_{name.upper()}": value for name, value in settings.items()
+    }
+    return settings
+
+
+def _learning(
+    names: dict[Market, str], settings: Settings
+) -> Callable[[Mapping[Market, str]], None]:
+    """Return what takes names of markets in, and keeps them for other commands."""
+
+    def learn(told: Mapping[Market, str]) -> None:
+        shown = {market for market in told if market.partition(":")[0] not in settings.hidden}
+        names.update({market: told[market] for market in shown})
+        write_names(settings.data_dir, names)
+
+    return learn
+
+
+async def _welcome(url: str, console: Console) -> None:
+    """Say where the page is as soon as it is there."""
+    await until_answering(url)
+    console.print(f"page {url}/")
+    console.print(f"API {url}/v1/markets")
+    console.print(f"health {url}/readyz")
 
 
 @asynccontextmanager
@@ -174,12 +229,12 @@ def _free(port: int) -> int:
         raise ConfigError(f"port {port} is taken; choose another with --http-port") from error
 
 
-def _demo_environment(port: int) -> dict[str, str]:
+def _demo_settings(port: int) -> dict[str, str]:
     symbols = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LINK", "DOT")
     return {
-        "CHAINTIDE_MARKETS": ",".join(f"kraken:{symbol}-USD" for symbol in symbols),
-        "CHAINTIDE_KRAKEN_WS_URL": f"ws://127.0.0.1:{port}/v2",
-        "CHAINTIDE_KRAKEN_REST_URL": f"http://127.0.0.1:{port}",
+        "markets": ",".join(f"kraken:{symbol}-USD" for symbol in symbols),
+        "kraken_ws_url": f"ws://127.0.0.1:{port}/v2",
+        "kraken_rest_url": f"http://127.0.0.1:{port}",
     }
 
 
@@ -193,14 +248,19 @@ def _port(file: Path) -> int:
 
 
 async def _show(
-    console: Console, store: CandleStore, names: Mapping[str, str], now_ms: Callable[[], int]
+    console: Console,
+    read: Callable[[], Awaitable[Sequence[MarketLine]]],
+    now_ms: Callable[[], int],
 ) -> None:
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                markets = await lines(store, INTERVAL, names)
+                markets = await read()
                 live.update(board(markets, INTERVAL, now_ms=now_ms()), refresh=True)
                 await asyncio.sleep(REDRAW_S)
+    said = ""
     while True:
-        console.print(plain(await lines(store, INTERVAL, names)))
+        if (line := plain(await read())) != said:
+            console.print(line, soft_wrap=True)
+            said = line
         await asyncio.sleep(REPORT_S)

@@ -58,7 +58,7 @@ async def serve(
     """
     with seldom(), _bound(settings.http_host, listening.port) as bound:
         async with roles.given_kafka(settings) as kafka, roles.store(settings) as store:
-            view = View()
+            view = View(settings.hidden)
             follower = Follower(
                 kafka=kafka,
                 partitions=settings.partitions,

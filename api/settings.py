@@ -127,6 +127,10 @@ class Settings(BaseSettings):
         description="False alarms of anomalies that one market may have a day.",
     )
 
+    hidden_venues: str = Field(
+        default="",
+        description="Venues and ids of chains that servers do not show, separated by commas.",
+    )
     http_host: str = Field(
         default="127.0.0.1", description="Address that `chaintide serve` listens on."
     )
@@ -204,6 +208,11 @@ class Settings(BaseSettings):
     def market_names(self) -> list[str]:
         """The configured markets, in their order, each once."""
         return _listed(self.markets)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The venues and chains that are not shown."""
+        return frozenset(_listed(self.hidden_venues))
 
     @property
     def origins(self) -> list[str]:

@@ -52,7 +52,7 @@ class Supervisor:
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self._program = program
-        self._home = home
+        self.home = home
         self.environment = dict(environment)
         self._broker = broker
         self.roles: list[Role] = []
@@ -64,7 +64,7 @@ class Supervisor:
 
     def add(self, name: str, *arguments: str) -> None:
         """Start the program with ``arguments`` under ``name``."""
-        self._home.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         self.roles.append(role := Role(name, arguments))
         self._start(role)
 
@@ -88,9 +88,7 @@ class Supervisor:
                     role.child.stop(0)
                     role.child = None
                     role.note_end(now_s=now_s)
-                    report(
-                        f"{role.name} ended, see {self._home / role.name}.log; starting it again"
-                    )
+                    report(f"{role.name} ended, see {self.home / role.name}.log; starting it again")
                 elif role.child is None and now_s >= role.retry_s:
                     self._start(role)
 
@@ -112,6 +110,6 @@ class Supervisor:
         role.started_s = asyncio.get_running_loop().time()
         role.child = Child(
             [*self._program, *role.arguments],
-            output=self._home / f"{role.name}.log",
+            output=self.home / f"{role.name}.log",
             environment=self.environment,
         )

@@ -11,6 +11,8 @@ import typer
 import uvloop
 from rich.console import Console
 
+from chaintide.api import running
+from chaintide.api.running import Running
 from chaintide.api.settings import Settings, read_settings
 from chaintide.streams.errors import ChaintideError
 
@@ -29,6 +31,21 @@ def settings_at(data_dir: Path | None) -> Settings:
         err.print(f"[red]{error}[/]", soft_wrap=True)
         raise typer.Exit(1) from error
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+
+
+def settings_in_use(data_dir: Path | None) -> tuple[Settings, Running | None]:
+    """Return the settings, and whose they are if they are those of the newest that runs here.
+
+    So it is unless a data directory is given or a Kafka is configured.
+    """
+    settings = settings_at(data_dir)
+    is_chosen = data_dir is not None or {"data_dir", "kafka"} & settings.model_fields_set
+    if is_chosen or not (everything := running.found()):
+        return settings, None
+    newest = everything[0]
+    err.print(f"using {newest}; for another, --data-dir", soft_wrap=True, highlight=False)
+    changes = {**newest.settings, "data_dir": Path(newest.data_dir)}
+    return settings.model_copy(update=changes), newest
 
 
 def run_until_told(main: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  whatever ``main`` returns

@@ -20,6 +20,14 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What somebody runs on this machine is not found by tests, nor is theirs by anybody."""
+    with pytest.MonkeyPatch.context() as surroundings:
+        surroundings.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
     """Every test has the event loop that the commands have."""
     return {"uvloop": uvloop.new_event_loop}

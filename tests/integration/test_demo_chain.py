@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaintide.api.demochain import CHAINS, LOCAL_CHAIN, DemoChain
-from chaintide.api.localchain import FIRST_ID, next_id, write
+from chaintide.api.localchain import FIRST_ID, former_ids, next_id, write
 from chaintide.api.supervisor import Supervisor
 from chaintide.contracts.anvil import program
 from chaintide.contracts.npm import NpmError
@@ -59,7 +59,7 @@ async def test_the_chain_is_followed_and_so_is_the_next_one(tmp_path):
         first = followed.child.pid
         write(chain.file, ChainConfig(name="local", id=next_id(chain.file), http=["http://x"]))
         await until(lambda: followed.child is not None and followed.child.pid != first)
-        assert said == [f"local chain in {chain.file}"]
+        assert said == ["starting a local chain", f"local chain in {chain.file}"]
     finally:
         for task in (keeping, watching):
             task.cancel()
@@ -70,6 +70,8 @@ async def test_the_chain_is_followed_and_so_is_the_next_one(tmp_path):
 def test_every_chain_that_begins_anew_is_another_one(tmp_path):
     file = tmp_path / "chains.json"
     assert next_id(file) == FIRST_ID
+    assert former_ids(file) == []
     write(file, ChainConfig(name="local", id=FIRST_ID, http=["http://127.0.0.1:1"]))
     assert next_id(file) == FIRST_ID + 1
+    assert former_ids(file) == [str(FIRST_ID)]
     assert json.loads(file.read_text())["chains"][0]["name"] == "local"

@@ -77,5 +77,5 @@ def test_a_login_needs_a_name_and_a_password(monkeypatch):
 
 
 def test_secrets_are_not_shown(monkeypatch):
-    monkeypatch.setenv("CHAINTIDE_COINGECKO_API_KEY", "hidden")
-    assert "hidden" not in repr(read_settings())
+    monkeypatch.setenv("CHAINTIDE_COINGECKO_API_KEY", "unseen-key")
+    assert "unseen-key" not in repr(read_settings())
