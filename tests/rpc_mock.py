@@ -33,6 +33,7 @@ FAULTS = (
     "finalized is another block",
     "header is missing",
     "wrong header",
+    "forged header",
 )
 
 
@@ -133,7 +134,10 @@ class MockNode:
         place = int(number, 16)
         if place > 0 and self.takes("wrong header"):
             place -= 1
-        return self._header(self.chain.blocks[place]) if place < len(self.chain.blocks) else None
+        if place >= len(self.chain.blocks):
+            return None
+        told = self._header(self.chain.blocks[place])
+        return forged(told) if self.takes("forged header") else told
 
     def _eth_getBlockByHash(self, block_hash: str, _full: bool) -> Any:  # noqa: N802
         block = self.chain.by_hash.get(block_hash)
@@ -256,6 +260,22 @@ def receipts(block: Block, logs: Iterable[RawLog]) -> list[RawReceipt]:
         )
         for n, held in enumerate(inside.values())
     ]
+
+
+def forged(told: dict[str, str]) -> dict[str, str]:
+    """Return a whole header of that hash, which says that nothing happened in the block."""
+    words = ("sha3Uncles", "stateRoot", "transactionsRoot", "mixHash")
+    numbers = ("difficulty", "gasLimit", "gasUsed")
+    return {
+        **told,
+        **dict.fromkeys(words, hex_word(0)),
+        **dict.fromkeys(numbers, "0x0"),
+        "miner": "0x" + "00" * 20,
+        "nonce": "0x" + "00" * 8,
+        "extraData": "0x",
+        "logsBloom": "0x" + "00" * 256,
+        "receiptsRoot": receipts_root([]),
+    }
 
 
 def header(block: Block) -> dict[str, str]:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chaintide.streams.chain.seal import seal_of
 from chaintide.streams.errors import BadRecordError
 
 _MAX_NUMBER: Final = 2**43  # so that trade ids, made of block and log index, fit into 63 bits
@@ -13,6 +14,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What of a block's header a follower needs.
 
     ``bloom`` is its logs bloom as an integer, ``receipts_root`` the hash of all that happened.
+    ``sealed`` is the hash of all fields, which ``hash`` has to be; "" if they are not all known.
     """
 
     number: int
@@ -21,6 +23,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     bloom: int = 0
     receipts_root: str = ""
+    sealed: str = ""
 
 
 class RawLog(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -62,12 +65,21 @@ def header_of(raw: Any) -> Header:  # noqa: ANN401  JSON
         BadRecordError: If it is none.
     """
     try:
-        return _header(msgspec.convert(raw, _RawHeader))
-    except msgspec.ValidationError as error:
+        told = msgspec.convert(raw, _RawHeader)
+        header = Header(
+            number=int(told.number, 16),
+            hash=_hash(told.hash),
+            parent_hash=_hash(told.parent_hash),
+            time_ms=int(told.timestamp, 16) * 1000,
+            bloom=int(told.logs_bloom, 16),
+            receipts_root=told.receipts_root.lower(),
+            sealed=seal_of(raw),
+        )
+    except (msgspec.ValidationError, ValueError) as error:
         raise BadRecordError(f"not a header: {error}") from error
-
-
-_headers: msgspec.json.Decoder[_RawHeader | None] = msgspec.json.Decoder(_RawHeader | None)
+    if not 0 <= header.number < _MAX_NUMBER or header.time_ms < 0:
+        raise BadRecordError(f"not a header: number {header.number} time_ms {header.time_ms}")
+    return header
 
 
 def header_in(answer: bytes | msgspec.Raw) -> Header | None:
@@ -80,27 +92,10 @@ def header_in(answer: bytes | msgspec.Raw) -> Header | None:
         BadRecordError: If it is none.
     """
     try:
-        told = _headers.decode(answer)
+        told = msgspec.json.decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecordError(f"not a header: {error}") from error
-    return None if told is None else _header(told)
-
-
-def _header(told: _RawHeader) -> Header:
-    try:
-        header = Header(
-            number=int(told.number, 16),
-            hash=_hash(told.hash),
-            parent_hash=_hash(told.parent_hash),
-            time_ms=int(told.timestamp, 16) * 1000,
-            bloom=int(told.logs_bloom, 16),
-            receipts_root=told.receipts_root.lower(),
-        )
-    except ValueError as error:
-        raise BadRecordError(f"not a header: {error}") from error
-    if not 0 <= header.number < _MAX_NUMBER or header.time_ms < 0:
-        raise BadRecordError(f"not a header: number {header.number} time_ms {header.time_ms}")
-    return header
+    return None if told is None else header_of(told)
 
 
 _logs: msgspec.json.Decoder[list[RawLog] | None] = msgspec.json.Decoder(list[RawLog] | None)

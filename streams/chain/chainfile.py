@@ -57,6 +57,7 @@ class ChainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     poll_ms: Annotated[int, msgspec.Meta(ge=50)] = 1_000
     has_bloom: bool = True
     has_receipts: bool | None = None
+    has_hashes: bool = True
     quotes: list[_Address] = []
     contracts: list[ContractConfig] = []
 

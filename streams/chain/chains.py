@@ -79,6 +79,7 @@ class Following:
             start=min(starts, default=config.start_block),
             has_bloom=config.has_bloom,
             has_receipts=config.id not in OTHER_RECEIPTS if told is None else told,
+            has_hashes=config.has_hashes,
             finality_depth=config.finality_depth,
         )
 

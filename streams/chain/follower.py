@@ -18,7 +18,7 @@ from chaintide.streams.chain.steps import (
     Retreat,
     Step,
 )
-from chaintide.streams.chain.verification import fault_of, fault_of_range
+from chaintide.streams.chain.verification import fault_of, fault_of_header, fault_of_range
 from chaintide.streams.chain.window import Seen, Window
 
 DEPTHS = {1: 96, 10: 1_800, 56: 30, 100: 64, 137: 300, 8453: 1_800, 31337: 64, 42161: 14_400}
@@ -30,7 +30,8 @@ MAX_REJECTS = 5
 class ChainRules(msgspec.Struct, frozen=True, kw_only=True):
     """What is particular about a chain, and from which block on it is followed.
 
-    Some leave blooms empty, and of some the receipts root is not what Ethereum's rules make it.
+    Some leave blooms empty, and of some the receipts root or the hash of a block is not what
+    Ethereum's rules make it.
     """
 
     chain: str
@@ -38,6 +39,7 @@ class ChainRules(msgspec.Struct, frozen=True, kw_only=True):
     start: int = 0
     has_bloom: bool = True
     has_receipts: bool = True
+    has_hashes: bool = True
     finality_depth: int | None = None
 
     @property
@@ -71,6 +73,8 @@ class Follower:
 
     def on_head(self, header: Header) -> list[Step]:
         """Take note of a head; one that is known already is from a lagging node."""
+        if fault := fault_of_header(header):
+            return [Reject(fault, _where(header))]
         first = self.window.first
         is_past = first is not None and header.number < first.number
         if not is_past and self.window.number_of(header.hash) is None:
@@ -79,11 +83,13 @@ class Follower:
 
     def on_finalized(self, header: Header) -> list[Step]:
         """Make blocks final up to ``header``, if it is one of ours."""
+        if fault := fault_of_header(header):
+            return [Reject(fault, _where(header))]
         seen = self.window.at(header.number)
         if header.number <= self.window.final or seen is None:
             return []
         if seen.hash != header.hash:
-            return [Reject("finalized is not ours", f"number={header.number} hash={header.hash}")]
+            return [Reject("finalized is not ours", _where(header))]
         return self._finalize(seen)
 
     def on_no_finalized(self) -> list[Step]:
@@ -164,6 +170,8 @@ class Follower:
         """Take the answer to ``ask``; None if the node has no such block."""
         if header is None:
             return self._reject("no such block", repr(ask))
+        if fault := fault_of_header(header):
+            return self._reject(fault, _where(header))
         match ask:
             case HeaderAt(number, again):
                 if header.number != number:
@@ -200,9 +208,9 @@ class Follower:
         """
         header = ask.header
         if logs is None:
-            return self._give_up("no such block", f"number={header.number} hash={header.hash}")
+            return self._give_up("no such block", _where(header))
         if fault := fault_of(header, logs, root=root, has_bloom=self.rules.has_bloom):
-            return self._reject(fault, f"number={header.number} hash={header.hash}")
+            return self._reject(fault, _where(header))
         steps: list[Step] = []
         if self._is_reorg(header):
             steps.append(self._retreat(header.number - 1))
@@ -264,6 +272,10 @@ class Follower:
 def _is_joined(last: Seen, headers: Mapping[int, Header]) -> bool:
     following = headers.get(last.number + 1)
     return following is not None and following.parent_hash == last.hash
+
+
+def _where(header: Header) -> str:
+    return f"number={header.number} hash={header.hash}"
 
 
 def _seen(header: Header) -> Seen:

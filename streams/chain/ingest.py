@@ -262,7 +262,7 @@ class ChainFeed:
 
     async def _walk_to(self, follower: Follower, head: Header) -> None:
         self.status.last_message_ms = self.now_ms()
-        follower.on_head(head)
+        await self._effects.do(follower.on_head(head))
         while (ask := follower.ask()) is not None:
             end_if_told()
             if self.now_ms() - self._checked_ms >= OWNER_MS:

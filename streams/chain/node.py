@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from chaintide.streams.chain.blocks import Header, RawLog, header_in, header_of, logs_in
 from chaintide.streams.chain.follower import ChainRules, Follower
 from chaintide.streams.chain.ranges import Range
@@ -20,7 +22,7 @@ class Node:
 
     async def head(self) -> Header:
         """Return the newest block."""
-        return header_of(await self.rpc.call("eth_getBlockByNumber", "latest", False))  # noqa: FBT003
+        return self._plain(header_of(await self.rpc.call("eth_getBlockByNumber", "latest", False)))  # noqa: FBT003
 
     async def finalized(self) -> Header | None:
         """Return the last final block; None if nodes of this chain do not know of such."""
@@ -30,22 +32,27 @@ class Node:
             if error.complaint != "unknown method":
                 raise
             return None
-        return None if raw is None else header_of(raw)
+        return None if raw is None else self._plain(header_of(raw))
 
     async def header_at(self, number: int) -> Header | None:
         """Return the block of this number."""
         raw = await self.rpc.call("eth_getBlockByNumber", hex(number), False)  # noqa: FBT003
-        return None if raw is None else header_of(raw)
+        return None if raw is None else self._plain(header_of(raw))
 
     async def headers_at(self, numbers: Sequence[int]) -> list[Header | None]:
         """Return the blocks of these numbers."""
         many = [(hex(number), False) for number in numbers]
-        return [header_in(raw) for raw in await self.rpc.read_many("eth_getBlockByNumber", many)]
+        told = map(header_in, await self.rpc.read_many("eth_getBlockByNumber", many))
+        return [None if header is None else self._plain(header) for header in told]
 
     async def header_with(self, block_hash: str) -> Header | None:
         """Return the block of this hash."""
         raw = await self.rpc.call("eth_getBlockByHash", block_hash, False)  # noqa: FBT003
-        return None if raw is None else header_of(raw)
+        return None if raw is None else self._plain(header_of(raw))
+
+    def _plain(self, header: Header) -> Header:
+        """Return ``header`` with no other claims than this chain makes."""
+        return header if self.rules.has_hashes else msgspec.structs.replace(header, sealed="")
 
     async def answer(self, follower: Follower, ask: Ask) -> list[Step]:
         """Ask the nodes and tell the follower; what they say nonsense about counts as unknown."""

@@ -6,7 +6,8 @@ from functools import lru_cache
 import msgspec
 
 from chaintide.streams.chain.blocks import RawLog
-from chaintide.streams.chain.trie import header, trie_root
+from chaintide.streams.chain.rlp import LIST, STRING, header
+from chaintide.streams.chain.trie import trie_root
 from chaintide.streams.errors import BadRecordError
 
 
@@ -63,10 +64,10 @@ def _receipt(receipt: RawReceipt) -> bytes:
     logs = "".join([_log(log) for log in receipt.logs])
     body = (
         f"{outcome}{_number(receipt.cumulative_gas_used)}{_text(receipt.logs_bloom[2:])}"
-        f"{_header(0xC0, len(logs))}{logs}"
+        f"{_header(LIST, len(logs))}{logs}"
     )
     kind = receipt.type[2:].lstrip("0").zfill(2)
-    text = f"{kind if kind != '00' else ''}{_header(0xC0, len(body))}{body}"
+    text = f"{kind if kind != '00' else ''}{_header(LIST, len(body))}{body}"
     raw = bytes.fromhex(text)
     if len(raw) * 2 != len(text):
         raise ValueError("not hexadecimal")
@@ -82,8 +83,8 @@ def _log(log: RawLog) -> str:
             raise ValueError("not hexadecimal")
         return f"{whole}{address[2:]}{count}{'a0'.join(words)}{size}{data[2:]}"
     about = "".join([_text(_digits(each)) for each in topics])
-    body = f"{_text(_digits(address))}{_header(0xC0, len(about))}{about}{_text(_digits(data))}"
-    return _header(0xC0, len(body)) + body
+    body = f"{_text(_digits(address))}{_header(LIST, len(about))}{about}{_text(_digits(data))}"
+    return _header(LIST, len(body)) + body
 
 
 @lru_cache(maxsize=65_536)
@@ -91,10 +92,10 @@ def _frame(words: int, data: int) -> tuple[str, str, str]:
     """Return what stands before the address, the topics and the data of a usual log."""
     if data % 2:
         raise ValueError("not hexadecimal")
-    topics = _header(0xC0, 66 * words) + ("a0" if words else "")
-    size = _header(0x80, data - 2)
-    length = 42 + len(_header(0xC0, 66 * words)) + 66 * words + len(size) + data - 2
-    return f"{_header(0xC0, length)}94", topics, size
+    topics = _header(LIST, 66 * words) + ("a0" if words else "")
+    size = _header(STRING, data - 2)
+    length = 42 + len(_header(LIST, 66 * words)) + 66 * words + len(size) + data - 2
+    return f"{_header(LIST, length)}94", topics, size
 
 
 def _digits(text: str) -> str:
@@ -108,7 +109,7 @@ def _text(digits: str) -> str:
     """Return the RLP of the bytes that ``digits`` write."""
     if len(digits) == 2 and digits < "80":
         return digits
-    return _header(0x80, len(digits)) + digits
+    return _header(STRING, len(digits)) + digits
 
 
 def _number(text: str) -> str:

@@ -7,7 +7,10 @@ from typing import Final
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.window import Seen
 
-_HINTS: Final = {"receipts differ": "; if those of every node do, set has_receipts = false"}
+_HINTS: Final = {
+    "hash differs": "; if those of every node do, set has_hashes = false",
+    "receipts differ": "; if those of every node do, set has_receipts = false",
+}
 
 
 @dataclass(frozen=True, slots=True)

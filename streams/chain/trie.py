@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from chaintide.streams.chain.keccak import keccak
+from chaintide.streams.chain.rlp import joined, string
 
 _EMPTY: Final = b"\x80"
 _WORD: Final = 32
@@ -24,30 +25,14 @@ def trie_root(items: Sequence[bytes]) -> bytes:
     return keccak(_shape(len(items)).encode(items) if items else _EMPTY)
 
 
-def header(kind: int, size: int) -> bytes:
-    """Return what RLP writes before ``size`` bytes: ``kind`` 0x80 for a string, 0xC0 for a list.
-
-    >>> header(0x80, 3).hex(), header(0xC0, 1024).hex()
-    ('83', 'f90400')
-    """
-    if size < 56:
-        return bytes((kind + size,))
-    length = size.to_bytes((size.bit_length() + 7) // 8)
-    return bytes((kind + 55 + len(length),)) + length
-
-
-def _string(raw: bytes) -> bytes:
-    return raw if len(raw) == 1 and raw[0] < 0x80 else header(0x80, len(raw)) + raw
-
-
 @dataclass(frozen=True, slots=True)
 class _Leaf:
     path: bytes
     place: int
 
     def encode(self, items: Sequence[bytes]) -> bytes:
-        body = self.path + _string(items[self.place])
-        return header(0xC0, len(body)) + body
+        body = self.path + string(items[self.place])
+        return joined(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +42,7 @@ class _Extension:
 
     def encode(self, items: Sequence[bytes]) -> bytes:
         body = self.path + _reference(self.below, items)
-        return header(0xC0, len(body)) + body
+        return joined(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +52,7 @@ class _Branch:
     def encode(self, items: Sequence[bytes]) -> bytes:
         parts = [_EMPTY if node is None else _reference(node, items) for node in self.below]
         body = b"".join([*parts, _EMPTY])  # no key is the beginning of another
-        return header(0xC0, len(body)) + body
+        return joined(body)
 
 
 _Node = _Leaf | _Extension | _Branch
@@ -80,7 +65,7 @@ def _reference(node: _Node, items: Sequence[bytes]) -> bytes:
 
 @lru_cache(maxsize=512)
 def _shape(count: int) -> _Node:
-    keys = [(_nibbles(_string(n.to_bytes((n.bit_length() + 7) // 8))), n) for n in range(count)]
+    keys = [(_nibbles(string(n.to_bytes((n.bit_length() + 7) // 8))), n) for n in range(count)]
     return _node(sorted(keys), 0)
 
 
@@ -88,12 +73,12 @@ def _node(keys: Sequence[_Key], depth: int) -> _Node:
     """Return the node of ``keys``, which agree up to ``depth``."""
     first, place = keys[0]
     if len(keys) == 1:
-        return _Leaf(_string(_path(first[depth:], 2)), place)
+        return _Leaf(string(_path(first[depth:], 2)), place)
     last, shared = keys[-1][0], depth
     while shared < len(first) and first[shared] == last[shared]:
         shared += 1
     if shared > depth:
-        return _Extension(_string(_path(first[depth:shared], 0)), _node(keys, shared))
+        return _Extension(string(_path(first[depth:shared], 0)), _node(keys, shared))
     branches: list[list[_Key]] = [[] for _ in range(16)]
     for key in keys:
         branches[key[0][depth]].append(key)

@@ -16,6 +16,7 @@ Fault = Literal[
     "transactions out of order",
     "bloom differs",
     "receipts differ",
+    "hash differs",
     "headers are missing",
     "headers do not join",
     "logs are missing",
@@ -63,8 +64,15 @@ def _is_of(header: Header, log: RawLog) -> bool:
     return log.block_hash.lower() == header.hash and int(log.block_number, 16) == header.number
 
 
+def fault_of_header(header: Header) -> Fault | None:
+    """Return what is wrong with a header by itself: its hash is not the hash of its fields."""
+    return None if header.sealed in {"", header.hash} else "hash differs"
+
+
 def fault_of_range(headers: Mapping[int, Header], logs: Sequence[RawLog]) -> Fault | None:
     """Return what is wrong with some of the logs of the blocks ``headers``, or None."""
+    if any(map(fault_of_header, headers.values())):
+        return "hash differs"
     try:
         places = [(int(log.block_number, 16), log.index) for log in logs]
         _ = [int(log.transaction_index, 16) for log in logs]

@@ -8,6 +8,7 @@ from itertools import count
 from random import Random
 
 import chains
+import msgspec
 import pytest
 from aiohttp import web
 from chains import AMM, FACTORY, IDS, RULES, FakeChain, new_pools, new_watch
@@ -152,6 +153,7 @@ NAMED = {
     "duplicate index": "log index twice",
     "header is missing": "no such block",
     "wrong header": "wrong header",
+    "forged header": "hash differs",
     "finalized is another block": "finalized is not ours",
 }
 
@@ -352,6 +354,7 @@ NAMED_IN_RANGES = {
     "duplicate index": "log index twice",
     "header is missing": "headers are missing",
     "wrong header": "wrong header",
+    "forged header": "hash differs",
     "finalized is another block": "headers do not join",
     "finalized above head": "headers are missing",
 }
@@ -746,6 +749,18 @@ async def test_a_chain_whose_receipts_hash_otherwise_says_so_and_is_not_live():
                     await asyncio.sleep(0.01)
             assert feed.status.last_error.startswith("receipts differ number=")
             assert feed.status.last_error.endswith("set has_receipts = false")
+
+
+@pytest.mark.parametrize("has_hashes", [True, False])
+async def test_a_chain_that_hashes_otherwise_is_followed_if_told_so(has_hashes):
+    rules = msgspec.structs.replace(RULES, has_hashes=has_hashes)
+    chain, ledger = grown(), MemoryLedger()
+    async with MockNode(chain) as node:
+        node.faults["forged header"] = 1
+        async with following([node], ledger, rules=rules) as (feed, _):
+            await ledger.until(is_at_head(chain, ledger))
+            assert node.happened["forged header"] == 1
+            assert ("hash differs" in feed.rejects) is has_hashes
 
 
 async def test_errors_of_calls_are_told_apart():

@@ -13,6 +13,7 @@ from chainrig import Rig, live_chain, rig
 from integration.test_chains import read
 from processes import is_alive
 
+from chaintide.streams.chain.blocks import header_of
 from chaintide.streams.records import DeadLetter
 from chaintide.streams.topics import DEAD_LETTERS
 
@@ -30,7 +31,9 @@ async def test_candles_follow_every_kind_of_reorg(tmp_path: Path):
             await flapping_back(run)
             await one_block_later(run)
             logs = await run.logs()
+        headers = [header_of(chain.block(number)) for number in range(chain.head + 1)]
     assert len(logs) > 500
+    assert [header.sealed for header in headers] == [header.hash for header in headers]
 
 
 async def deeper_and_shorter(run: Rig) -> None:

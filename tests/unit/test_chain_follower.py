@@ -173,6 +173,30 @@ def test_a_block_that_is_gone_is_given_up_until_the_next_head(chain):
     assert one.ask() is None
 
 
+def test_a_header_whose_hash_is_not_that_of_its_fields_is_named_and_asked_for_again(chain):
+    one = follower()
+    sync(one, chain)
+    chain.grow(2)
+    forged = msgspec.structs.replace(chain.head, sealed="0x" + "66" * 32)
+    reject = Reject("hash differs", f"number=7 hash={chain.head.hash}")
+    assert one.on_head(forged) == [reject]
+    assert one.ask() is None
+    assert one.on_finalized(forged) == [reject]
+    sync(one, chain)
+    assert one.on_finalized(forged) == [reject]
+    assert one.window.final == -1
+    one = follower()
+    one.on_head(chain.head)
+    ask = one.ask()
+    assert ask == HeaderAt(0)
+    forged = msgspec.structs.replace(chain.blocks[0].header, sealed="0x" + "66" * 32)
+    [reject] = one.on_header(ask, forged)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "hash differs"
+    assert str(reject).endswith("if those of every node do, set has_hashes = false")
+    assert one.ask() == ask
+
+
 def test_a_wrong_header_is_named_and_asked_for_again(chain):
     one = follower()
     sync(one, chain)

@@ -10,6 +10,7 @@ from chaintide.streams.chain.receipts import RawReceipt, receipts_in, receipts_r
 from chaintide.streams.chain.verification import (
     doubtful,
     fault_of,
+    fault_of_header,
     fault_of_headers,
     fault_of_range,
     fault_of_told,
@@ -22,6 +23,67 @@ def test_a_real_block_is_right(number):
     header, logs, _ = real_block(number)
     assert fault_of(header, logs) is None
     assert len(logs) == {4_369_999: 171, 18_500_000: 408}[number]
+
+
+ANVIL = {  # a block of anvil under the rules of Prague
+    "hash": "0x597b0f9539da85b238af3a772a8caa282dcdb57974fb1adc0be47bf8faccd884",
+    "parentHash": "0x74c5a4dfe3de554d6a0e60231408c649eca13ba55870775eb48094f151a238cf",
+    "sha3Uncles": "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347",
+    "miner": "0x0000000000000000000000000000000000000000",
+    "stateRoot": "0x66186c4c66db0fcd9e902f8a02ed328903d102e71cb0016d88115f45b71a8b9b",
+    "transactionsRoot": "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+    "receiptsRoot": "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+    "logsBloom": "0x" + "00" * 256,
+    "difficulty": "0x0",
+    "number": "0x8",
+    "gasLimit": "0x1c9c380",
+    "gasUsed": "0x0",
+    "timestamp": "0x6b028195",
+    "extraData": "0x",
+    "mixHash": "0xdb56ae33b48859f5cdb5ea337ab88cded367fa1566a0095aed798b746cdd229a",
+    "nonce": "0x0000000000000000",
+    "baseFeePerGas": "0x11f04376",
+    "withdrawalsRoot": "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+    "blobGasUsed": "0x0",
+    "excessBlobGas": "0x0",
+    "parentBeaconBlockRoot": "0x" + "00" * 32,
+    "requestsHash": "0xe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "totalDifficulty": "0x0",
+    "size": "0x267",
+    "uncles": [],
+    "transactions": [],
+    "withdrawals": [],
+}
+BESIDE = {"hash", "totalDifficulty", "size", "uncles", "transactions", "withdrawals"}
+
+
+@pytest.mark.parametrize("number", BLOCKS)
+def test_a_real_block_goes_by_the_hash_of_its_fields(number):
+    header, _, _ = real_block(number)
+    assert header.sealed == header.hash
+
+
+@pytest.mark.parametrize("name", sorted({*ANVIL} - BESIDE))
+def test_any_field_that_is_changed_or_left_out_changes_the_hash(name):
+    header = header_of(ANVIL)
+    assert (header.sealed, fault_of_header(header)) == (header.hash, None)
+    changed = header_of(ANVIL | {name: ANVIL[name][:-1] + "3" if len(ANVIL[name]) > 3 else "0x33"})
+    assert fault_of_header(changed) == "hash differs"
+    left_out = {key: value for key, value in ANVIL.items() if key != name}
+    if name not in {"number", "parentHash", "timestamp"}:
+        assert header_of(left_out).sealed != header.hash
+
+
+@pytest.mark.parametrize("more", [{"blockAccessListHash": "0x" + "00" * 32}, {"nonce": None}])
+def test_a_header_of_another_form_is_not_judged_by_its_hash(more):
+    header = header_of(ANVIL | more)
+    assert (header.sealed, fault_of_header(header)) == ("", None)
+
+
+@pytest.mark.parametrize("start", ["0X", "x", ""])
+def test_a_field_of_a_header_that_does_not_begin_with_0x_is_refused(start):
+    with pytest.raises(BadRecordError, match="not a header: stateRoot"):
+        header_of(ANVIL | {"stateRoot": start + ANVIL["stateRoot"][2:]})
 
 
 @pytest.mark.parametrize("number", BLOCKS)
