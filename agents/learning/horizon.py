@@ -91,13 +91,8 @@ class HorizonLogic:
         due = self.pending.labelled_by(row, candle)
         entries = self.pending.entries(due)
         due = due.at(entries.single("outcome") != log_price - entries.single("log_price"))
-        if not len(due.rows):
-            return 0
-        entries = self.pending.entries(due)
-        old, new = entries.single("outcome"), log_price - entries.single("log_price")
-        self.scores.add(due.rows, _graded(entries, old), old == 0, -1)
-        self.scores.add(due.rows, _graded(entries, new), new == 0)
-        self.pending.amend(due, new)
+        for place in range(len(due.rows)):  # all of one market: sums take them one by one
+            self._score_again(due.at(slice(place, place + 1)), log_price)
         return len(due.rows)
 
     def tables(self) -> dict[str, Table]:
@@ -144,11 +139,20 @@ class HorizonLogic:
         known = candles[due.places]
         return Settled(due.rows, due.candles, known, flat, graded, drifted, begun, ended)
 
-    def _score_gap(self, due: Due, rose: Floats) -> None:
+    def _score_gap(self, due: Due, rose: Floats, sign: int = 1) -> None:
         """Score the predictions of one candle earlier by the same labels."""
         p_up, p_base, found = self.pending.before(due)
         chosen = rows_until(self.scores.table.rows, due.rows[found])
-        self.scores.add_gap(chosen, rose[found], p_up, p_base)
+        self.scores.add_gap(chosen, rose[found], p_up, p_base, sign)
+
+    def _score_again(self, due: Due, log_price: float) -> None:
+        entries = self.pending.entries(due)
+        new = log_price - entries.single("log_price")
+        for outcome, sign in ((entries.single("outcome"), -1), (new, 1)):
+            graded = _graded(entries, outcome)
+            self.scores.add(due.rows, graded, outcome == 0, sign)
+            self._score_gap(due, graded.rose, sign)
+        self.pending.amend(due, new)
 
     def _watch(self, rows: Ints, worse: Floats) -> tuple[Ints, Ints]:
         """Return the rows that drift, and those of them in which a challenger begins.

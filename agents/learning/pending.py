@@ -88,7 +88,7 @@ class Due:
     slots: Ints
     candles: Ints
 
-    def at(self, chosen: Flags) -> "Due":
+    def at(self, chosen: Flags | slice) -> "Due":
         """Return those that are ``chosen``."""
         columns = (self.places, self.rows, self.slots, self.candles)
         return Due(*(column[chosen] for column in columns))

@@ -120,11 +120,13 @@ class Scores:
         self.table.floats["said"].reshape(-1)[places] += sign * graded.p_up
         self.table.floats["counts"].reshape(-1)[places] += sign * (1.0 + _CAME * graded.rose)
 
-    def add_gap(self, rows: Rows, rose: Floats, p_up: Floats, p_base: Floats) -> None:
-        """Count labels that begin one candle after their prediction."""
+    def add_gap(
+        self, rows: Rows, rose: Floats, p_up: Floats, p_base: Floats, sign: int = 1
+    ) -> None:
+        """Count labels that begin one candle after their prediction, or take them back."""
         block = np.empty((len(rose), len(_GAP_SUMS)))
         block[:, 0], block[:, 1], block[:, 2] = 1.0, (p_up - rose) ** 2, (p_base - rose) ** 2
-        self.table.floats["gap_sums"][rows] += block
+        self.table.floats["gap_sums"][rows] += block if sign == 1 else sign * block
 
     def labels(self, rows: Rows) -> Floats:
         """Return how many labels there were."""

@@ -86,6 +86,35 @@ def test_a_corrected_candle_amends_the_score_and_teaches_nothing():
     assert (learner.horizons[1].champion.own.table.floats["weights"] == weights).all()
 
 
+@pytest.mark.parametrize("better", [1.0, 10_000.0])
+def test_every_label_that_one_candle_gave_is_amended_with_it(better: float):
+    horizon, missing, late = 5, {41, 42}, 43  # three labels of one market are due with candle 43
+    prices = dict(enumerate(paths(60, 1)[:, 0].tolist()))
+    learner, was_said = new_learner(1, (horizon,)), {}
+    for hour in sorted(set(prices) - missing):
+        [tick] = learner.on_closed(bars([hour], [0], [prices[hour]]))
+        was_said[hour] = float(tick.issued.p_up[0])
+        if hour == late:
+            assert learner.on_corrected(bars([hour], [0], [better])) == 3
+    rose = {}
+    for issued in was_said:
+        if known := [hour for hour in was_said if hour >= issued + horizon]:
+            label = better if known[0] == late else prices[known[0]]
+            rose[issued] = float(label > prices[issued])
+    score = learner.horizons[horizon].scores.of(0)
+    own = [(was_said[issued] - came) ** 2 for issued, came in rose.items()]
+    gap = [
+        (was_said[issued - 1] - came) ** 2
+        for issued, came in rose.items()
+        if issued - 1 in was_said
+    ]
+    assert score.labels == len(own)
+    assert score.brier == pytest.approx(np.mean(own), rel=1e-12)
+    assert score.gap1_brier == pytest.approx(np.mean(gap), rel=1e-12)
+    assert sum(one.labels for one in score.bins) == len(own)
+    assert sum(one.came * one.labels for one in score.bins) == pytest.approx(sum(rose.values()))
+
+
 def test_returns_are_measured_from_corrected_prices():
     one, other = new_learner(1, (1,)), new_learner(1, (1,))
     for hour, price in enumerate([100.0, 101.0, 102.0]):
