@@ -1,14 +1,19 @@
 """The command ``chaintide backtest``: a file in, figures and a picture out."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from chaintide.api.terminal import err
 from chaintide.streams.errors import ChaintideError
 from chaintide.streams.intervals import Interval
+
+if TYPE_CHECKING:
+    from chaintide.agents.learning.backtest import Report
+    from chaintide.streams.recording import Reject
 
 MAX_HORIZON: Final = 48
 MAX_NAMED: Final = 20  # bad lines that are named one by one
@@ -30,30 +35,52 @@ def backtest(
     from chaintide.agents.learning.backtest import run
     from chaintide.api import backtest_files, backtest_report
 
-    if fmt not in {"text", "json"}:
-        raise typer.BadParameter(f"{fmt!r} is neither text nor json", param_hint="--format")
-    if picture is not None and picture.suffix.lower() not in {".png", ".svg"}:
-        raise typer.BadParameter("the name must end with .png or .svg", param_hint="--picture")
+    _check(fmt, picture)
     try:
         loaded = backtest_files.load(file, interval)
     except ChaintideError as error:
         err.print(f"[red]{error}[/]", soft_wrap=True)
         raise typer.Exit(1) from error
-    for bad in loaded.rejects[:MAX_NAMED]:
-        err.print(f"{file}:{bad.line}: {bad.reason}", soft_wrap=True, markup=False)
-    if len(loaded.rejects) > MAX_NAMED:
-        err.print(f"{len(loaded.rejects)} bad lines in all")
+    _name(loaded.rejects, file)
     if not len(loaded.history.bars):
         err.print(f"{file} has no closed {interval} candle", soft_wrap=True, markup=False)
         raise typer.Exit(1)
     report = run(loaded.history, horizon)
+    if report.counts.void and not report.counts.resolved:
+        err.print(f"no label became known: are these candles longer than {interval}?")
     if picture is not None:
-        from chaintide.api.backtest_picture import draw
-
-        draw(report, picture)
+        _draw(report, picture)
     shown = (
         backtest_report.as_json(report, loaded)
         if fmt == "json"
         else backtest_report.as_text(report)
     )
     sys.stdout.write(shown)
+
+
+def _draw(report: "Report", picture: Path) -> None:
+    from chaintide.api.backtest_picture import draw
+
+    try:
+        draw(report, picture)
+    except OSError as error:
+        err.print(f"[red]{picture}: {error.strerror}[/]", soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _check(fmt: str, picture: Path | None) -> None:
+    if fmt not in {"text", "json"}:
+        raise typer.BadParameter(f"{fmt!r} is neither text nor json", param_hint="--format")
+    if picture is None:
+        return
+    if picture.suffix.lower() not in {".png", ".svg"}:
+        raise typer.BadParameter("the name must end with .png or .svg", param_hint="--picture")
+    if not picture.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {picture.parent}", param_hint="--picture")
+
+
+def _name(rejects: Sequence["Reject"], file: Path) -> None:
+    for bad in rejects[:MAX_NAMED]:
+        err.print(f"{file}:{bad.line}: {bad.reason}", soft_wrap=True, markup=False)
+    if len(rejects) > MAX_NAMED:
+        err.print(f"{len(rejects)} bad lines in all")

@@ -1,9 +1,9 @@
 """Files of a backtest: recorded trades, or candles, one a line under a header."""
 
-import csv
 import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -44,7 +44,7 @@ def load(file: Path, interval: Interval) -> Loaded:
             )
             lines = list(text)
         return parsed(lines, interval)
-    except (BadRecordError, gzip.BadGzipFile, EOFError, OSError) as error:
+    except (BadRecordError, EOFError, OSError, zlib.error) as error:
         raise ConfigError(f"{file}: {error}") from error
 
 
@@ -54,7 +54,7 @@ def parsed(lines: list[str], interval: Interval) -> Loaded:
     Raises:
         BadRecordError: If the first line names neither the columns of trades nor of candles.
     """
-    header = next(csv.reader(lines[:1]), [])
+    _, header = next(filled(lines[:1]), (1, []))
     if "open_time_ms" in header:
         candles, rejects = _sorted(read_candles(lines), Recorded)
         return Loaded(of_candles(candles, interval), rejects)
@@ -74,18 +74,18 @@ def read_candles(lines: Iterable[str]) -> Iterator[Recorded | Reject]:
     >>> bad.line, bad.reason
     (2, 'close is not above 0')
     """
-    table = csv.reader(lines)
-    header = next(table, [])
+    table = filled(lines)
+    _, header = next(table, (1, []))
     if missing := [name for name in COLUMNS if name not in header]:
         raise BadRecordError(f"the first line must name the columns, it lacks {', '.join(missing)}")
     seen = set[tuple[str, int]]()
-    for cells in filled(table):
+    for line, cells in table:
         try:
             candle = _candle(_named(header, cells))
             _see(seen, (candle.market, candle.open_time_ms))
             yield candle
         except BadRecordError as error:
-            yield Reject(table.line_num, error.reason, ",".join(cells))
+            yield Reject(line, error.reason, ",".join(cells))
 
 
 def _named(header: list[str], cells: list[str]) -> dict[str, str]:

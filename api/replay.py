@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -91,7 +92,7 @@ class Replay:
                         self._progress.update(
                             task, completed=done, note=f"{publisher.trades:,} trades"
                         )
-            except (BadRecordError, gzip.BadGzipFile, EOFError) as error:
+            except (BadRecordError, gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise ConfigError(f"{file}: {error}") from error
 
     def _reject(self, path: Path, reject: recording.Reject) -> None:

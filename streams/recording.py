@@ -54,30 +54,43 @@ def read(lines: Iterable[str]) -> Iterator[Row | Reject]:
     Raises:
         BadRecordError: If the header lacks a column, or a quote is opened and not closed.
     """
-    table = csv.reader(lines)
-    header = next(table, [])
+    table = filled(lines)
+    _, header = next(table, (1, []))
     if missing := [name for name in REQUIRED if name not in header]:
         raise BadRecordError(f"the first line must name the columns, it lacks {', '.join(missing)}")
     places = [header.index(name) if name in header else -1 for name in COLUMNS]
     width = len(header)
     equal: Counter[tuple[Market, int]] = Counter()
-    for cells in filled(table):
+    for line, cells in table:
         try:
             yield _row(_chosen(cells, places, width), equal)
         except BadRecordError as error:
-            yield Reject(table.line_num, error.reason, ",".join(cells))
+            yield Reject(line, error.reason, ",".join(cells))
 
 
-def filled(table: Iterable[list[str]]) -> Iterator[list[str]]:
-    """Yield the lines of ``table`` that are not empty.
+def filled(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines that are not empty as their numbers and cells, the header first.
+
+    >>> list(filled(["a,b", "", "1,2"]))
+    [(1, ['a', 'b']), (3, ['1', '2'])]
 
     Raises:
         BadRecordError: If a quote is opened and not closed.
     """
+    table = csv.reader(lines)
+    width = last = 0
     try:
-        yield from filter(None, table)
+        for cells in table:
+            first, last = last + 1, table.line_num
+            width = width or len(cells)
+            if last > first and len(cells) != width:
+                raise BadRecordError(f"line {first}: a quote is opened and not closed")
+            if cells:
+                yield first, cells
     except csv.Error as error:
-        raise BadRecordError(f"no table: {error}; is there a quote that is not closed?") from error
+        raise BadRecordError(
+            f"no table from line {last + 1} on: {error}; is there a quote that is not closed?"
+        ) from error
 
 
 def _chosen(cells: list[str], places: list[int], width: int) -> list[str]:

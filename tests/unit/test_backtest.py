@@ -90,7 +90,16 @@ def test_a_bad_line_is_named_with_its_number(tmp_path: Path):
     assert found["markets"]["test:A"]["labels"] == 39
 
 
-@pytest.mark.parametrize("text", ["", "a,b,c\n1,2,3", 'market,open_time_ms\n"', HEADER])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a,b,c\n1,2,3",
+        'market,open_time_ms\n"',
+        HEADER,
+        f"{HEADER},{'x' * 200_000}\nA,0,1,1,1,1,1",
+    ],
+)
 def test_a_file_that_holds_nothing_ends_with_one_line(tmp_path: Path, text: str):
     file = tmp_path / "candles.csv"
     file.write_text(text)
@@ -98,6 +107,46 @@ def test_a_file_that_holds_nothing_ends_with_one_line(tmp_path: Path, text: str)
     assert done.exit_code == 1
     assert done.stdout == ""
     assert done.stderr
+
+
+@pytest.mark.parametrize("place", [1, 12, -5])
+def test_a_compressed_file_that_is_damaged_anywhere_ends_with_one_line(tmp_path: Path, place: int):
+    file = tmp_path / "candles.csv.gz"
+    packed = bytearray(gzip.compress("\n".join([HEADER, *lines(paths(30, 1))]).encode()))
+    packed[place] ^= 0xFF
+    packed[place + 2] ^= 0x77
+    file.write_bytes(packed)
+    done = run(file)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert file.name in done.stderr.replace("\n", "")
+
+
+def test_a_quote_that_is_not_closed_is_named_with_its_line_and_swallows_nothing(tmp_path: Path):
+    file = tmp_path / "candles.csv"
+    rows = lines(paths(30, 1))
+    file.write_text("\n".join([HEADER, *rows[:5], f'"{rows[5]}', *rows[6:]]))
+    done = run(file)
+    assert done.exit_code == 1
+    assert "line 7: a quote is opened and not closed" in done.stderr
+
+
+def test_candles_of_another_length_are_suspected_where_no_label_became_known(tmp_path: Path):
+    file = tmp_path / "candles.csv"
+    file.write_text("\n".join([HEADER, *lines(paths(30, 1), width_ms=24 * HOUR_MS)]))
+    assert "longer than 1h?" in run(file, "--interval", "1h").stderr
+    assert run(file, "--interval", "1d").stderr == ""
+
+
+def test_a_picture_that_cannot_be_written_ends_with_one_line(tmp_path: Path):
+    file, taken = tmp_path / "candles.csv", tmp_path / "taken.png"
+    file.write_text("\n".join([HEADER, *lines(paths(30, 1))]))
+    taken.mkdir()
+    assert run(file, "--picture", str(tmp_path / "missing" / "picture.png")).exit_code == 2
+    done = run(file, "--picture", str(taken))
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == 1
+    assert "taken.png: Is a directory" in done.stderr.replace("\n", "")
 
 
 def test_options_that_mean_nothing_are_refused(tmp_path: Path):

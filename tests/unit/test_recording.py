@@ -49,6 +49,21 @@ def test_a_line_that_is_no_trade_is_rejected(line: str, reason: str):
     assert first == third
 
 
+def test_a_quote_that_is_not_closed_is_an_error_that_names_its_line():
+    good = "kraken:A-B,1,2,3,4,buy,"
+    rows = read([f"{HEADER}\n", f"{good}\n", f'"{good}\n', f"{good}\n"])
+    assert isinstance(next(rows), Row)
+    with pytest.raises(BadRecordError, match="line 3: a quote is opened and not closed"):
+        next(rows)
+
+
+def test_a_cell_may_have_several_lines():
+    rows = list(read([f"{HEADER},note\n", 'kraken:A-B,1,2,3,4,buy,,"a\n', 'b"\n', "x\n"]))
+    assert [type(row) for row in rows] == [Row, Reject]
+    assert isinstance(rows[1], Reject)
+    assert rows[1].line == 4
+
+
 def test_a_header_without_columns_is_an_error_that_names_them():
     with pytest.raises(BadRecordError, match="lacks trade_id, size"):
         list(read(["market,time_us,price", "a"]))
