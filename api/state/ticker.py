@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal, localcontext
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -53,7 +53,8 @@ class Ticker:
     """One-minute candles of the last 1,440 minutes up to the newest one seen.
 
     Quiet minutes take no row. Numbers are integers at common scales; should one not fit into
-    64 bits, the matrix changes to Python's. Sums are kept, never summed again.
+    64 bits, the matrix changes to Python's. Sums are kept, never summed again; extremes are sought
+    again only when the minute that has one changes or leaves.
     """
 
     def __init__(self, market: Market) -> None:
@@ -64,6 +65,7 @@ class Ticker:
         self._trades: np.ndarray[Any, Any] = np.zeros(MINUTES, dtype=np.int64)
         self._scales = [0, 0, 0]  # of prices, sizes, and their products
         self._sums = [0, 0, 0]  # volume, quote volume, trades
+        self._extremes: _Extremes | None = None
 
     def put(self, candle: Candle) -> bool:
         """Take the newest form of a one-minute candle and return whether it is in the window."""
@@ -83,7 +85,7 @@ class Ticker:
         if self._newest is None:
             return None
         close_ms = (self._newest + 1) * MINUTE_MS
-        first, high, low = self._extremes()
+        first, high, low = self._prices()
         with localcontext() as context:
             context.prec = 120
             last, opened = Decimal(self._last), Decimal(first)
@@ -119,6 +121,8 @@ class Ticker:
             self._sums[1] -= int(self._rows[_QUOTE, at])
             self._sums[2] -= int(self._trades[at])
             self._trades[at] = 0
+            if self._extremes is not None and self._extremes.are_of(at, self._rows):
+                self._extremes = None
 
     def _set(self, at: int, candle: Candle) -> None:
         texts = (candle.open, candle.high, candle.low, candle.volume, candle.quote_volume)
@@ -136,12 +140,20 @@ class Ticker:
         self._sums[0] += numbers[_VOLUME]
         self._sums[1] += numbers[_QUOTE]
         self._sums[2] += candle.trades
+        if (known := self._extremes) is not None:
+            is_first = (at - self._oldest) % MINUTES < (known.first - self._oldest) % MINUTES
+            self._extremes = _Extremes(
+                at if is_first else known.first,
+                max(known.high, numbers[_HIGH]),
+                min(known.low, numbers[_LOW]),
+            )
 
     def _rescale(self, wanted: list[int]) -> None:
         """Bring the matrix to scales at which ``wanted`` fits."""
         for kind, columns in enumerate(((_OPEN, _HIGH, _LOW), (_VOLUME,), (_QUOTE,))):
             if wanted[kind] <= self._scales[kind]:
                 continue
+            self._extremes = None
             factor = 10 ** (wanted[kind] - self._scales[kind])
             for column in columns:
                 largest = int(np.max(self._rows[column], initial=0))
@@ -156,21 +168,42 @@ class Ticker:
         if self._rows.dtype != object:
             self._rows = self._rows.astype(object)
 
-    def _extremes(self) -> tuple[str, str, str]:
+    @property
+    def _oldest(self) -> int:
+        """Where the oldest minute of the window is."""
+        return 0 if self._newest is None else (self._newest + 1) % MINUTES
+
+    def _prices(self) -> tuple[str, str, str]:
         """Return the first price, the highest and the lowest; the last one if nobody traded."""
-        traded = self._trades != 0
-        if self._newest is None or not traded.any():
+        if self._extremes is None:
+            self._extremes = self._sought()
+        if (known := self._extremes) is None:
             return self._last, self._last, self._last
-        oldest, rows = (self._newest + 1) % MINUTES, self._rows
-        first = oldest + int(traded[oldest:].argmax()) if traded[oldest:].any() else -1
-        first = int(traded.argmax()) if first < 0 else first
-        prices = (
-            rows[_OPEN, first],
-            rows[_HIGH].max(where=traded, initial=0),
-            rows[_LOW].min(where=traded, initial=rows[_LOW, first]),
-        )
-        opened, high, low = (decimals.text(int(n), self._scales[0]) for n in prices)
+        prices = int(self._rows[_OPEN, known.first]), known.high, known.low
+        opened, high, low = (decimals.text(price, self._scales[0]) for price in prices)
         return opened, high, low
+
+    def _sought(self) -> "_Extremes | None":
+        traded = self._trades != 0
+        if not traded.any():
+            return None
+        later, rows = traded[self._oldest :], self._rows
+        first = self._oldest + int(later.argmax()) if later.any() else int(traded.argmax())
+        high = rows[_HIGH].max(where=traded, initial=0)
+        low = rows[_LOW].min(where=traded, initial=rows[_LOW, first])
+        return _Extremes(first, int(high), int(low))
+
+
+class _Extremes(NamedTuple):
+    """Where the first price of a window is, and its highest and lowest price."""
+
+    first: int
+    high: int
+    low: int
+
+    def are_of(self, at: int, rows: np.ndarray[Any, Any]) -> bool:
+        """Return whether one of them is of minute ``at``."""
+        return at == self.first or self.high == rows[_HIGH, at] or self.low == rows[_LOW, at]
 
 
 def _scaled(text: str) -> tuple[int, int]:

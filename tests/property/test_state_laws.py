@@ -13,7 +13,7 @@ from chaintide.api.state import tape as tapes
 from chaintide.api.state.overlay import Overlay
 from chaintide.api.state.series import Series
 from chaintide.api.state.tape import Tape, TapeTrade
-from chaintide.api.state.ticker import MINUTES, Ticker
+from chaintide.api.state.ticker import MINUTES, Ticker, TickerFigures
 from chaintide.streams.intervals import MINUTE_MS
 from chaintide.streams.records import Candle
 
@@ -94,9 +94,12 @@ def test_a_ticker_equals_a_plain_recompute(forms: list[Candle]):
         newest = max(newest, minute)
         if minute > newest - MINUTES:
             held[minute] = form
-    inside = [held[m] for m in sorted(held) if newest - MINUTES < m]
+        inside = [held[m] for m in sorted(held) if newest - MINUTES < m]
+        check_figures(ticker.figures(), inside, newest)
+
+
+def check_figures(figures: TickerFigures | None, inside: list[Candle], newest: int) -> None:
     traded = [c for c in inside if c.trades]
-    figures = ticker.figures()
     assert figures is not None
     assert figures.close_time_ms == (newest + 1) * MINUTE_MS
     assert figures.last == inside[-1].close
