@@ -39,6 +39,7 @@ class Event:
         inputs = [_named(place, one) for place, one in enumerate(abi["inputs"])]
         self.name: str = abi["name"]
         self.signature = f"{self.name}({','.join(map(type_of, inputs))})"
+        self.text = f"{self.name}({', '.join(map(_text, inputs))})"
         self.topic = "0x" + keccak(self.signature.encode()).hex()
         self.topics = 1 + sum(bool(one["indexed"]) for one in inputs)
         self._indexed: list[tuple[str, _Read]] = [
@@ -106,6 +107,15 @@ class Events:
         """The signature of each first topic."""
         return {topic: event.signature for (topic, _), event in self._events.items()}
 
+    def written(self, name: str) -> list[str]:
+        """Return the events of this name, each as Solidity writes it.
+
+        >>> Events([{"type": "event", "name": "Made", "inputs": [
+        ...     {"name": "what", "type": "address", "indexed": True}]}]).written("Made")
+        ['Made(address indexed what)']
+        """
+        return sorted(event.text for event in self._events.values() if event.name == name)
+
     def decode(self, topics: Sequence[str], data: str) -> Decoded | Undecoded:
         """Return the event and arguments of a log, or why there are none. Never raises."""
         if not topics:
@@ -140,6 +150,10 @@ def type_of(one: dict[str, Any]) -> str:
 
 def _named(place: int, one: dict[str, Any]) -> dict[str, Any]:
     return {**one, "name": one.get("name") or f"arg{place}"}
+
+
+def _text(one: dict[str, Any]) -> str:
+    return f"{type_of(one)}{' indexed' if one['indexed'] else ''} {one['name']}"
 
 
 def _hex(word: bytes) -> str:

@@ -2,9 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import Owner
+from chaintide.streams.chain.records import Family, Owner, Span, Summary
+
+NONE: Final = Family()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +28,19 @@ class Rebuilding:
 class Hole:
     """Blocks that are still to be written of the history of a contract, and of what it made.
 
-    If there is a ``since`` they are written, but for what the contract had made before that block.
+    If there is a ``family`` they are written, but for what that did not know of.
     """
 
     blocks: Range
-    since: int | None = None
+    family: Family | None = None
 
 
 @dataclass(slots=True)
 class Coverage:
     """For each contract the first block from which on all is written, and spans before it.
 
-    Of a factory ``families`` says from which block on what it made is watched. Spans that were
-    written while that was a later one are written in part only.
+    ``families`` says what each makes that is watched. Spans that were written while less of that
+    was, or from a later block on, are written in part only.
     ``passed`` are those that had spans when the chain went on: their markets have seen later
     blocks, and take no earlier trades unless they are rebuilt.
 
@@ -48,17 +52,18 @@ class Coverage:
 
     starts: dict[str, int] = field(default_factory=dict[str, int])
     rebuilds: dict[str, Rebuilding] = field(default_factory=dict[str, Rebuilding])
-    families: dict[str, int] = field(default_factory=dict[str, int])
+    families: dict[str, Family] = field(default_factory=dict[str, Family])
     passed: set[str] = field(default_factory=set[str])
-    _spans: dict[str, dict[int, list[Range]]] = field(  # by the block from which on families were
-        default_factory=dict[str, dict[int, list[Range]]]
+    _spans: dict[str, dict[Family, list[Range]]] = field(  # by what was watched meanwhile
+        default_factory=dict[str, dict[Family, list[Range]]]
     )
+    _has_blocks: bool = False
 
     def add(self, address: str, first: int, last: int) -> None:
         """Take note that the blocks ``first`` to ``last`` are written too."""
         spans = self._spans.setdefault(address, {})
-        since = self.families.get(address, 0)
-        spans[since] = _merged([*spans.get(since, []), Range(first, last)])
+        family = self.families.get(address, NONE)
+        spans[family] = _merged([*spans.get(family, []), Range(first, last)])
         at = self.rebuilds.get(address)
         if at is not None and at.following == first:
             self.rebuilds[address] = Rebuilding(at.whole, last + 1)
@@ -67,6 +72,7 @@ class Coverage:
 
     def on_block(self) -> None:
         """Take note that the chain has gone on."""
+        self._has_blocks = True
         self.passed |= self._spans.keys()
 
     def claim(self, owner: Owner, final: int) -> None:
@@ -75,14 +81,11 @@ class Coverage:
         Of those that are watched no longer, or from a later block on, what is written up to the
         ``final`` block stays so.
         """
-        for address, since in self._unsaid(owner.families).items():
-            self.families[address] = since
-            self._spans[address] = {since: self._written(address)}
         for address, start in self.starts.items():
             last = min(final, owner.contracts.get(address, final + 1) - 1)
             if start <= last:
                 self.add(address, start, last)
-        self.starts, self.families = dict(owner.contracts), dict(owner.families)
+        self.starts, self.families = dict(owner.contracts), dict(owner.makes)
         self.rebuilds = {a: at for a, at in self.rebuilds.items() if a in self.starts}
         for address, (first, last) in owner.rebuilt.items():
             self.rebuilds[address] = Rebuilding(Range(first, last), first)
@@ -97,21 +100,22 @@ class Coverage:
 
         >>> coverage = Coverage({"0xfa": 100})
         >>> coverage.claim(Owner(chain="local", epoch=2, writer="b", contracts={"0xfa": 121},
-        ...     families={"0xfa": 40}), final=120)
+        ...     makes={"0xfa": Family(40, ("5e",))}), final=120)
         >>> for hole in coverage.unwritten("0xfa", Range(40, 120)):
         ...     print(hole)
-        Hole(blocks=Range(first=40, last=99), since=None)
-        Hole(blocks=Range(first=100, last=120), since=100)
+        Hole(blocks=Range(first=40, last=99), family=None)
+        Hole(blocks=Range(first=100, last=120), family=Family(since=0, factories=()))
         """
         if (at := self.rebuilds.get(address)) is not None:
             return [Hole(at.rest)]
         whole = Range(blocks.first, min(blocks.last, self.starts.get(address, blocks.first) - 1))
-        rest = _without(self._written(address, self.families.get(address, 0)), whole)
+        wanted = self.families.get(address, NONE)
+        rest = _without(self._written(address, wanted), whole)
         found: list[Hole] = []
-        for since in sorted(self._spans.get(address, {})):
-            written = _merged(self._spans[address][since])
+        for family in sorted(self._spans.get(address, {}), key=partial(_rank, wanted)):
+            written = self._spans[address][family]
             after = [part for hole in rest for part in _without(written, hole)]
-            found += [Hole(each, since) for hole in rest for each in _without(after, hole)]
+            found += [Hole(each, family) for hole in rest for each in _without(after, hole)]
             rest = after
         return sorted([*found, *map(Hole, rest)], key=lambda hole: hole.blocks)
 
@@ -141,24 +145,26 @@ class Coverage:
         return Range(min(wanted.first, start, *[span.first for span in spans]), final)
 
     def has(self, wanted: Collection[str]) -> bool:
-        """Return whether all of ``wanted`` have been watched so far; of a new chain all have."""
-        return not self.starts or self.starts.keys() >= set(wanted)
+        """Return whether ``wanted`` are what has been watched so far; of a new chain they are."""
+        return self._is_new or self.starts.keys() == set(wanted)
 
-    def changed(self, families: Mapping[str, int]) -> set[str]:
-        """Return the factories of which more or less is to be watched than was so far."""
-        known = self.families | self._unsaid(families)
-        return {a for a in families.keys() & self.starts.keys() if families[a] != known.get(a)}
+    def changed(self, families: Mapping[str, Family]) -> set[str]:
+        """Return the contracts of which more or less is to be watched than was so far."""
+        known = self.families
+        return {
+            a for a in families.keys() & self.starts.keys() if families[a] != known.get(a, NONE)
+        }
 
     def after(
-        self, wanted: Mapping[str, int], families: Mapping[str, int], following: int
+        self, wanted: Mapping[str, int], families: Mapping[str, Family], following: int
     ) -> dict[str, int]:
         """Return from which block on each of ``wanted`` is written once ``following`` is next.
 
         ``wanted`` has the block from which each contract is to be followed. One that was not
-        watched so far lacks the blocks before ``following``, and so does what is made by a factory
-        of which ``families`` has another block than before; of a new chain none does.
+        watched so far lacks the blocks before ``following``, and so does what is made by one of
+        which ``families`` says something else than before; of a new chain none does.
         """
-        if not self.starts:
+        if self._is_new:
             return dict(wanted)
         same = self.starts.keys() - self.changed(families)
         return {
@@ -166,18 +172,43 @@ class Coverage:
             for address, start in wanted.items()
         }
 
-    def _unsaid(self, families: Collection[str]) -> dict[str, int]:
-        """Return of older logs, which do not say it, what they have of ``families``."""
+    @property
+    def spans(self) -> dict[str, list[Span]]:
+        """The spans of each contract, as a summary tells them."""
         return {
-            address: min([self.starts[address], *[span.first for span in self._written(address)]])
-            for address in families
-            if address in self.starts and address not in self.families
+            address: [Span(each.first, each.last, at) for at in spans for each in spans[at]]
+            for address, spans in self._spans.items()
         }
 
-    def _written(self, address: str, since: int | None = None) -> list[Range]:
-        """Return the spans that are written, with all that was made from ``since`` on."""
+    def recall(self, summary: Summary) -> None:
+        """Be as ``summary`` says, but for what is being rebuilt."""
+        self.starts, self.families = dict(summary.contracts), dict(summary.makes)
+        self._spans = {}
+        for address, spans in summary.spans.items():
+            mine = self._spans.setdefault(address, {})
+            for each in spans:
+                mine.setdefault(each.family, []).append(Range(each.first, each.last))
+        self.passed = set(self._spans)
+        self._has_blocks = self._has_blocks or bool(summary.blocks)
+
+    @property
+    def _is_new(self) -> bool:
+        return not self.starts and not self._has_blocks
+
+    def _written(self, address: str, wanted: Family = NONE) -> list[Range]:
+        """Return the spans that are written, with all that is ``wanted`` of what was made."""
         spans = self._spans.get(address, {})
-        return _merged([span for at in spans if since is None or at <= since for span in spans[at]])
+        return _merged([each for at in spans if _has_all(at, wanted) for each in spans[at]])
+
+
+def _has_all(family: Family, wanted: Family) -> bool:
+    is_early = family.since <= wanted.since
+    return not wanted.factories or (is_early and {*wanted.factories} <= {*family.factories})
+
+
+def _rank(wanted: Family, family: Family) -> tuple[int, int, tuple[str, ...]]:
+    """Return what comes first if ``family`` has the most of what is ``wanted``."""
+    return -len({*wanted.factories} & {*family.factories}), family.since, family.factories
 
 
 def _merged(spans: list[Range]) -> list[Range]:

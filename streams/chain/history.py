@@ -11,7 +11,7 @@ from chaintide.streams.chain.effects import Effects
 from chaintide.streams.chain.past import Past
 from chaintide.streams.chain.publishing import Plan, Reading
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import Synced
+from chaintide.streams.chain.records import Family, Synced
 from chaintide.streams.chain.steps import ApplyRange
 
 
@@ -30,10 +30,10 @@ class History:
         ``on_blocks`` is told how many blocks more are done.
         """
         made = self.effects.publishing.watch.made_by(address, hole.blocks.last)
-        if hole.since is None:
+        if hole.family is None:
             asked, before = [address, *made], dict[str, int]()
         else:
-            before = await self._unwritten(address, hole.since, hole.blocks, made)
+            before = await self._unwritten(address, hole.family, hole.blocks, made)
             asked = [*before]
         if not asked:
             await self._write(None, self._synced(address, hole.blocks), on_blocks)
@@ -52,16 +52,17 @@ class History:
         return replace(reading, records=records)
 
     async def _unwritten(
-        self, address: str, since: int, blocks: Range, made: Sequence[str]
+        self, address: str, family: Family, blocks: Range, made: Sequence[str]
     ) -> dict[str, int]:
         """Return which of ``made`` are not written from the first block on, and up to where.
 
-        That is what was not known to whoever watched what ``address`` made from ``since`` on.
+        That is what was not known to whoever watched of what ``address`` made a ``family``.
         """
         watch = self.effects.publishing.watch
-        known = watch.alone(address, since)
-        past = Past(self.effects.node, known, self.effects.count)
-        await past.find_children(Range(since, blocks.last))
+        known = watch.alone(address, family)
+        if family.since <= blocks.last and known.factories:
+            past = Past(self.effects.node, known, self.effects.count)
+            await past.find_children(Range(family.since, blocks.last))
         before: dict[str, int] = {}
         for child in made:
             seen = known.children.get(child)

@@ -18,7 +18,6 @@ from chaintide.streams.chain.past import Past
 from chaintide.streams.chain.pipe import Writing
 from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import Owner
 from chaintide.streams.chain.rpc import RpcError
 from chaintide.streams.chain.steps import Reject
 from chaintide.streams.chain.takeover import Takeover
@@ -76,6 +75,7 @@ class ChainFeed:
             await self._until_done(self._fill_holes)
             while True:
                 await self._check_owner()
+                await self._sum_up()
                 is_woken, last = self.wake.is_set(), follower.window.last
                 self.wake.clear()
                 try:
@@ -170,7 +170,7 @@ class ChainFeed:
         if self._takeover is None:
             return
         for record in await self.ledger.read():
-            if isinstance(record, Owner):  # the rest may be of a walk that has not ended
+            if record.epoch > self.log.epoch:  # the rest may be of a walk that has not ended
                 self.log.on_record(record)
         if self._takeover.has(self.log):
             await self.ledger.write(self.publishing.releasing())
@@ -183,8 +183,19 @@ class ChainFeed:
         end_if_told()
         self._checked_ms = self.now_ms()
         for record in await self.ledger.read():
-            if isinstance(record, Owner) and record.epoch > self.publishing.epoch:
+            if record.epoch > self.publishing.epoch:
                 raise ReplacedError(f"chain {self.publishing.chain} has another follower")
+
+    async def _sum_up(self) -> None:
+        """Write now and then all that the block log says, before Kafka deletes the older of it."""
+        now_ms = self.now_ms()
+        if self.log.is_to_be_summed(now_ms=now_ms):
+            await self._effects.pipe.drained()
+            publishing = self.publishing
+            made = publishing.watch.made_in()
+            summary = self.log.summary(publishing.chain, made, now_ms=now_ms)
+            await self.ledger.write(publishing.noting(summary))
+            self.log.summed_ms = now_ms
 
     # -------------------------------------------------------------------- past
 

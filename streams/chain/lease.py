@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from chaintide.streams.chain.records import BlockMessage, Owner, Released
+from chaintide.streams.chain.records import BlockMessage, Released, writer_of
 
 SILENCE_MS: Final = 60_000  # an owner that writes nothing says every 15 s that it is there
 LOOK_MS: Final = 5_000  # of a longer pause between two looks no more counts: it is the onlooker's
@@ -15,6 +15,7 @@ class Lease:
     Whatever its owner writes into the block log is a sign of life. Only the onlooker's own clock
     counts, and of that only how far it goes between looks: no two clocks are compared.
 
+    >>> from chaintide.streams.chain.records import Owner
     >>> lease = Lease("b")
     >>> lease.on_look([Owner(chain="local", epoch=1, writer="a")], now_ms=7)
     >>> lease.is_over
@@ -47,8 +48,8 @@ class Lease:
             self._on_record(record)
 
     def _on_record(self, record: BlockMessage) -> None:
-        if isinstance(record, Owner) and record.epoch > self._epoch:
-            self._epoch, self._owner, self._is_released = record.epoch, record.writer, False
+        if record.epoch > self._epoch:  # of whatever kind: its claim may be gone from the log
+            self._epoch, self._owner, self._is_released = record.epoch, writer_of(record), False
         if record.epoch == self._epoch:
             self._silent_ms = 0
             self._is_released = self._is_released or isinstance(record, Released)

@@ -18,6 +18,7 @@ from chaintide.streams.chain.records import (
     BlockMessage,
     ChainLog,
     ChainMessage,
+    Family,
     Head,
     Owner,
     Released,
@@ -91,7 +92,7 @@ class Publishing:
         writer: str,
         contracts: Mapping[str, int],
         rebuilt: Mapping[str, tuple[int, int]] = MappingProxyType({}),
-        families: Mapping[str, int] = MappingProxyType({}),
+        makes: Mapping[str, Family] = MappingProxyType({}),
     ) -> Plan:
         """Return what claims the chain for ``writer``; the rest as in ``Owner``."""
         owner = Owner(
@@ -100,7 +101,7 @@ class Publishing:
             writer=writer,
             contracts=dict(contracts),
             rebuilt=dict(rebuilt),
-            families=dict(families),
+            makes=dict(makes),
         )
         return [[self._block(owner)]]
 
@@ -111,6 +112,10 @@ class Publishing:
     def living(self) -> Plan:
         """Return what says that the chain still has its owner."""
         return [[self._block(Alive(chain=self.chain, epoch=self.epoch))]]
+
+    def noting(self, record: BlockMessage) -> Plan:
+        """Return what writes ``record`` into the block log."""
+        return [[self._block(record)]]
 
     def undoing(self, to_number: int) -> Plan:
         """Return what undoes everything above ``to_number``."""

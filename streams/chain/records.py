@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from chaintide.streams.chain.window import Seen
 from chaintide.streams.records import SCHEMA_VERSION, Final, Market, Undo
 
 
@@ -45,12 +46,30 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="head"):
     v: int = SCHEMA_VERSION
 
 
+class Family(msgspec.Struct, frozen=True):
+    """What a contract makes that is watched: from block ``since`` on, found in ``factories`` ways.
+
+    Of each way there is a digest. A contract that makes nothing has none of them.
+    """
+
+    since: int = 0
+    factories: tuple[str, ...] = ()
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Blocks that are written of a contract, with what it made as far as ``family`` knew it."""
+
+    first: int
+    last: int
+    family: Family
+
+
 class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
     """A follower takes the chain over; ``writer`` tells two of the same epoch apart.
 
     ``contracts`` are those it watches, each with the first block from which on all is written.
-    Of the ``rebuilt`` ones the trades of these blocks, first to last, are to be written anew.
-    For each of them that makes others ``families`` has the block from which on those are watched.
+    For each of them ``makes`` says what it makes that is watched too. Of the ``rebuilt`` ones the
+    trades of these blocks, first to last, are to be written anew.
     """
 
     chain: str
@@ -58,7 +77,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, tag="owner"):
     writer: str
     contracts: dict[str, int] = {}
     rebuilt: dict[str, tuple[int, int]] = {}
-    families: dict[str, int] = {}
+    makes: dict[str, Family] = {}
     v: int = SCHEMA_VERSION
 
 
@@ -75,6 +94,26 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
 
     chain: str
     epoch: int
+    v: int = SCHEMA_VERSION
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, tag="summary"):
+    """All that the block log has said so far, from its owner: older records may be forgotten.
+
+    ``contracts`` and ``makes`` are as in ``Owner``, ``spans`` the blocks written before those, and
+    ``blocks`` the ones that may still be undone, above the last ``final`` one. ``written_ms`` is
+    the clock of the owner.
+    """
+
+    chain: str
+    epoch: int
+    writer: str
+    written_ms: int
+    contracts: dict[str, int]
+    makes: dict[str, Family]
+    spans: dict[str, list[Span]]
+    final: int
+    blocks: list[Seen]
     v: int = SCHEMA_VERSION
 
 
@@ -124,4 +163,9 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True, tag="alias"):
 
 
 ChainMessage = ChainLog | Undo | Head | Final
-BlockMessage = Owner | BlockEnd | Undo | Final | Released | Synced | Alive
+BlockMessage = Owner | BlockEnd | Undo | Final | Released | Synced | Alive | Summary
+
+
+def writer_of(record: BlockMessage) -> str:
+    """Return who wrote ``record``, "" if it does not say so."""
+    return record.writer if isinstance(record, Owner | Summary) else ""

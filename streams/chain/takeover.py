@@ -4,6 +4,7 @@ from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.follower import ChainRules, Follower
 from chaintide.streams.chain.publishing import Plan, Publishing
 from chaintide.streams.chain.ranges import Range
+from chaintide.streams.chain.records import Family
 from chaintide.streams.errors import ReplacedError
 
 
@@ -12,8 +13,8 @@ class Takeover:
 
     ``advance`` is called with the log read to its end, again after each plan was written, until
     it returns None. First the chain is claimed. Then everything above the last finished block is
-    undone, which repairs a block left half written; where contracts are new, factories begin
-    elsewhere, or markets have to be rebuilt, everything that is not final, so that what is missing
+    undone, which repairs a block left half written; where contracts are new, what they make is
+    another, or markets have to be rebuilt, everything that is not final, so that what is missing
     of them is final. Last comes what the old follower may have undone between the claim and that:
     what it does later has too low an epoch to count. Of histories nothing is wanted above block
     ``until``.
@@ -72,9 +73,9 @@ class Takeover:
         named = self._publishing.watch.named
         return {address: max(one.start, self._rules.start) for address, one in named.items()}
 
-    def _families(self) -> dict[str, int]:
+    def _families(self) -> dict[str, Family]:
         watch = self._publishing.watch
-        return {a: start for a, start in self._wanted().items() if watch.is_factory(a)}
+        return {address: watch.family(address, start) for address, start in self._wanted().items()}
 
     def _next(self, log: BlockLog) -> int:
         """Return the block to go on with; where history is missing, the first not yet final."""

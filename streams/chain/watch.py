@@ -1,13 +1,14 @@
 """Which contracts of a chain are watched: those that are named, and those their factories make."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from chaintide.streams.chain.abi import Decoded, Events, Undecoded
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.pools import MarketForm
-from chaintide.streams.chain.records import ChainLog
+from chaintide.streams.chain.records import ChainLog, Family
 from chaintide.streams.errors import ConfigError
 
 MAX_CONTRACTS: Final = 100_000
@@ -97,9 +98,29 @@ class Watch:
                 makers.add(child)
         return found
 
-    def alone(self, address: str, start: int) -> "Watch":
-        """Return what would be watched if there were only one named contract, from ``start`` on."""
-        return Watch(self.chain, self.kinds, {address: Named(self.named[address].kind, start)})
+    def made_in(self) -> dict[int, dict[str, str]]:
+        """Return by block what factories made there, each with its kind."""
+        found: dict[int, dict[str, str]] = {}
+        for address, child in self.children.items():
+            found.setdefault(child.start, {})[address] = child.kind
+        return found
+
+    def family(self, address: str, since: int) -> Family:
+        """Return what a named contract makes that is watched from block ``since`` on."""
+        found = tuple(sorted(self._digests(self.named[address].kind)))
+        return Family(since, found) if found else Family()
+
+    def alone(self, address: str, family: Family) -> "Watch":
+        """Return what would be watched of one named contract if it made only ``family``."""
+        name = self.named[address].kind
+        known = [f for digest, f in self._digests(name).items() if digest in family.factories]
+        kinds = {**self.kinds, "": replace(self.kinds[name], factories=tuple(known))}
+        return Watch(self.chain, kinds, {address: Named("", family.since)})
+
+    def _digests(self, name: str) -> dict[str, Factory]:
+        return {
+            _digest(self.kinds, name, factory): factory for factory in self.kinds[name].factories
+        }
 
     def form_of(self, address: str) -> MarketForm | None:
         """Return how the contract at ``address`` trades, if it does and is watched."""
@@ -209,3 +230,18 @@ class Watch:
             note=note,
             epoch=self.epoch,
         )
+
+
+def _digest(kinds: Mapping[str, Kind], name: str, factory: Factory) -> str:
+    """Return what changes if ``factory``, or one of what it makes, finds other contracts."""
+    reached = [factory.kind]
+    for kind in reached:  # grows meanwhile
+        reached += {each.kind for each in kinds[kind].factories} - {*reached}
+    told = [_said(kinds[name], factory)]
+    for kind in sorted(reached):
+        told += sorted((kind, *_said(kinds[kind], each)) for each in kinds[kind].factories)
+    return blake2b(repr(told).encode(), digest_size=8).hexdigest()
+
+
+def _said(kind: Kind, factory: Factory) -> tuple[str, ...]:
+    return factory.event, factory.argument, factory.kind, *kind.events.written(factory.event)

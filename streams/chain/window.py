@@ -1,6 +1,6 @@
 """The blocks of one chain that may still be undone, above the last final one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -76,8 +76,12 @@ class Window:
 
     def restart(self, block: Seen) -> None:
         """Forget everything before ``block``, which is final."""
-        self._blocks, self._numbers = [block], {block.hash: block.number}
-        self.final = block.number
+        self.replace([block], block.number)
+
+    def replace(self, blocks: Sequence[Seen], final: int) -> None:
+        """Forget everything but ``blocks``, the first of which is ``final`` if that is not -1."""
+        self._blocks, self._numbers = [*blocks], {block.hash: block.number for block in blocks}
+        self.final = final
 
     def cut(self, to_number: int) -> None:
         """Take out every block above ``to_number``.

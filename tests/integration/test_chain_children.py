@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,16 +11,16 @@ from chains import AMM, CHAIN, FACTORY, KINDS, RULES, FakeChain, new_pools, new_
 from integration.test_chain_ingest import MemoryLedger, is_at_head
 from rpc_mock import MockNode
 
-from chaintide.streams.chain import past
+from chaintide.streams.chain import blocklog, past
 from chaintide.streams.chain.blocks import RawLog
 from chaintide.streams.chain.ingest import ChainFeed
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import ChainLog
+from chaintide.streams.chain.records import ChainLog, Owner, Summary
 from chaintide.streams.chain.rpc import Rpc
 from chaintide.streams.chain.takeover import Takeover
-from chaintide.streams.chain.watch import Named, Watch
+from chaintide.streams.chain.watch import Factory, Named, Watch
 from chaintide.streams.feeds.status import FeedStatus
 from chaintide.streams.records import Undo
 from chaintide.streams.topics import BLOCKS
@@ -245,3 +246,68 @@ async def test_a_sync_of_one_contract_writes_the_past_of_what_factories_made_bef
         await follow(node, ledger.reader(), new_watch(), "three")
     assert written(ledger) == chain.transfers()
     assert in_order(ledger)
+
+
+def watching_another(*factories: Factory) -> Watch:
+    """Watch the market, and a contract that logs as the factory does and makes ``factories``."""
+    kinds = KINDS | {"another": replace(KINDS["factory"], factories=factories)}
+    return Watch(CHAIN, kinds, {AMM: Named("amm"), FACTORY: Named("another")})
+
+
+async def test_a_contract_that_becomes_a_factory_brings_the_history_of_its_children():
+    chain, ledger = family(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        await follow(node, ledger, watching_another(), "one")
+        assert written(ledger) == []
+        chain.grow(3)
+        await follow(node, ledger.reader(), new_watch(), "two")
+    assert written(ledger) == chain.transfers()
+    assert in_order(ledger)
+    assert len(kept(ledger)) == len({(log.block_hash, log.log_index) for log in kept(ledger)})
+
+
+async def test_a_factory_that_was_none_for_a_while_brings_what_its_children_logged_meanwhile():
+    chain, ledger = family(300), MemoryLedger()
+    async with MockNode(chain) as node:
+        for turn, watch in enumerate([new_watch(), watching_another(), new_watch()]):
+            await follow(node, ledger.reader(), watch, f"{turn}")
+            chain.grow(100)
+        await follow(node, ledger.reader(), new_watch(), "last")
+    assert written(ledger) == chain.transfers()
+    assert in_order(ledger)
+
+
+async def test_a_factory_that_finds_other_contracts_than_before_has_all_logs_of_these():
+    """What it found in the old way is found in the new one again, and what that logged is kept."""
+    chain, ledger = family(300), MemoryLedger()
+    [old] = KINDS["factory"].factories
+    async with MockNode(chain) as node:
+        await follow(
+            node, ledger, watching_another(Factory("TokenCreated", "note", "token")), "one"
+        )
+        assert written(ledger) == []
+        chain.grow(100)
+        await follow(node, ledger.reader(), watching_another(old), "two")
+    assert written(ledger) == chain.transfers()
+
+
+def forget(ledger: MemoryLedger) -> None:
+    """Lose what is older than the last summary, as Kafka deletes it."""
+    last = max(n for n, record in enumerate(ledger.log) if isinstance(record, Summary))
+    del ledger.log[:last]
+
+
+async def test_a_block_log_whose_older_records_are_gone_is_gone_on_with(monkeypatch):
+    monkeypatch.setattr(past, "FIRST_SIZE", 16)
+    monkeypatch.setattr(blocklog, "SUMMARY_MS", 0)
+    chain, ledger, epochs = repeating(300), MemoryLedger(), []
+    async with MockNode(chain) as node:
+        for turn, start in enumerate([200, 100, 100, 0, 0]):
+            await follow(node, ledger.reader(), watching(start), f"{turn}")
+            epochs.append(max(record.epoch for record in ledger.log))
+            forget(ledger)
+            assert not any(isinstance(record, Owner) for record in ledger.log)
+            chain.grow(7)
+        await follow(node, ledger.reader(), watching(0), "last")
+    assert written(ledger) == since_birth(chain, 0)
+    assert epochs == [1, 2, 3, 4, 5]

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from chains import CHAIN, RULES, FakeChain, new_pools, new_watch
+from chains import CHAIN, KINDS, RULES, FakeChain, new_pools, new_watch
+from msgspec.structs import replace
 
 from chaintide.streams import codec
 from chaintide.streams.admin import ensure_topics
@@ -14,6 +15,8 @@ from chaintide.streams.chain.ledger import Ledger, ledger
 from chaintide.streams.chain.publishing import Publishing
 from chaintide.streams.chain.steps import Apply, Retreat
 from chaintide.streams.chain.takeover import Takeover
+from chaintide.streams.chain.watch import Watch
+from chaintide.streams.chain.window import MAX_BLOCKS, Seen
 from chaintide.streams.records import Heartbeat, TradeBatch, Undo
 from chaintide.streams.topics import TRADES
 
@@ -51,6 +54,28 @@ async def test_a_follower_goes_on_where_another_ended(kafka):
         assert [s.hash for s in log.window] == [b.header.hash for b in chain.blocks[:16]]
         assert await book.read() == []
     await _check_trades(kafka, chain)
+
+
+async def test_the_longest_summary_is_read_back_by_whoever_takes_over(kafka):
+    await ensure_topics(kafka, PARTITIONS)
+    publishing = Publishing(Watch("longest", KINDS, {}), new_pools(), PARTITIONS, epoch=4)
+    log = BlockLog()
+    log.window.replace(
+        [
+            Seen(number=n, hash=f"0x{n:064x}", parent_hash=f"0x{n - 1:064x}", time_ms=10**12 + n)
+            for n in range(10**9, 10**9 + MAX_BLOCKS)
+        ],
+        10**9,
+    )
+    summary = replace(log.summary("longest", {}, now_ms=10**12), epoch=4, writer="one")
+    assert len(codec.encode(summary)) > 4_000_000
+    async with ledger(kafka, "longest", publishing.home) as book:
+        await book.write(publishing.noting(summary))
+        assert await book.read() == [summary]
+    again = BlockLog()
+    again.on_record(summary)
+    assert [*again.window] == [*log.window]
+    assert again.is_owned_by(4, "one")
 
 
 async def _check_trades(kafka, chain: FakeChain) -> None:

@@ -16,11 +16,12 @@ from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.blocks import Header, RawLog
 from chaintide.streams.chain.follower import Follower
 from chaintide.streams.chain.publishing import Outgoing, Plan, Publishing
-from chaintide.streams.chain.records import BlockMessage, Owner
+from chaintide.streams.chain.records import BlockMessage, Owner, Summary
 from chaintide.streams.chain.steps import Ask, Halt, HeaderAt, HeaderOf, LogsOf, Reject, Step
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.verification import fault_of
 from chaintide.streams.errors import FatalError
+from chaintide.streams.records import Final, Undo
 from chaintide.streams.topics import BLOCKS, TRADES
 
 PARTITIONS = 3
@@ -34,6 +35,8 @@ class World:
         self.chain = FakeChain(self.random)
         self.trades: list[list[Input]] = [[] for _ in range(PARTITIONS)]
         self.block_log: list[bytes] = []
+        self.settled = -1
+        self.summed = 0  # where the last summary of an owner is
         self.owners = BlockLog()
         self.workers = [Simulation(self.trades[p], rules) for p in range(PARTITIONS)]
         self.hosts: list[Host] = []
@@ -63,11 +66,28 @@ class World:
         value = codec.encode(outgoing.record)
         if outgoing.topic is BLOCKS:
             self.block_log.append(value)
+            if outgoing.record.epoch == self.owners.epoch:
+                self._note(outgoing.record)
             if isinstance(outgoing.record, Owner):
                 self.owners.on_record(outgoing.record)
         elif outgoing.topic is TRADES:
             log = self.trades[outgoing.partition]
             log.append(Input(outgoing.partition, len(log), NOW_MS, b"", value))
+
+    def _note(self, record: object) -> None:
+        match record:
+            case Summary():
+                self.summed = len(self.block_log) - 1
+            case Final(number=number):
+                self.settled = max(self.settled, number)
+            case Undo(to_number=number):
+                assert number >= self.settled, "no owner goes back below what it knows is final"
+
+    def forget(self, share: float) -> None:
+        """Lose some of the oldest of the block log, none of it from the last summary on."""
+        gone = int(self.summed * share)
+        del self.block_log[:gone]
+        self.summed -= gone
 
     def read_log(self) -> BlockLog:
         log = BlockLog()
@@ -152,6 +172,7 @@ class Host:
         self.publishing = Publishing(new_watch(), new_pools(), PARTITIONS)
         self.follower: Follower | None = None
         self.is_at_rest = False
+        self.sums_up = False  # as soon as it can
         self._life = self._live()
 
     def step(self) -> None:
@@ -167,6 +188,11 @@ class Host:
         self.follower = follower = takeover.follower(log)
         while True:
             self._check_owner()
+            if self.sums_up:
+                self.sums_up = False
+                made = self.publishing.watch.made_in()
+                summary = log.summary(self.publishing.chain, made, now_ms=NOW_MS)
+                yield from self._write(self.publishing.noting(summary))
             head = self._head()
             follower.on_head(head)
             while (ask := follower.ask()) is not None:

@@ -51,6 +51,15 @@ class ChainHistory(RuleBasedStateMachine):
         self.world.run_hosts(steps)
 
     @rule()
+    def sum_up(self):
+        for host in self.world.hosts:
+            host.sums_up = True
+
+    @rule(share=st.sampled_from([0.5, 1]))
+    def forget_of_the_block_log(self, share):
+        self.world.forget(share)
+
+    @rule()
     def kill_the_followers(self):
         self.world.kill()
 

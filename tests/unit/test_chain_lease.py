@@ -1,9 +1,11 @@
 """Whoever stands by takes a chain when its owner says so, or is silent; and never before."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaintide.streams.chain.blocklog import BlockLog
 from chaintide.streams.chain.lease import LOOK_MS, SILENCE_MS, Lease
 from chaintide.streams.chain.records import Alive, BlockMessage, Owner, Released, Synced
 from chaintide.streams.records import Undo
@@ -57,6 +59,23 @@ def test_a_release_is_that_of_the_owner_and_ends_with_the_next(epoch):
     assert lease.is_over == (epoch == 2)
     lease.on_look([owner(3, "b")], now_ms=1)
     assert not lease.is_over
+
+
+def test_an_owner_whose_claim_is_gone_from_the_log_gives_signs_all_the_same():
+    lease = seen(owner(1, "me"), Alive(chain="local", epoch=2))
+    for now_ms in range(0, 2 * SILENCE_MS, LOOK_MS):
+        lease.on_look([Alive(chain="local", epoch=2)], now_ms=now_ms)
+        assert not lease.is_over
+    lease.on_look([Released(chain="local", epoch=2)], now_ms=2 * SILENCE_MS)
+    assert lease.is_over
+
+
+def test_a_summary_tells_who_has_the_chain():
+    log = BlockLog()
+    log.on_record(owner(2, "me"))
+    summary = log.summary("local", {}, now_ms=0)
+    assert seen(summary).is_over
+    assert not seen(owner(1, "me"), msgspec.structs.replace(summary, writer="other")).is_over
 
 
 def test_nobody_waits_for_itself():

@@ -14,11 +14,15 @@ from chaintide.streams.chain.records import (
     Alive,
     BlockEnd,
     ChainLog,
+    Family,
     Head,
     Owner,
     Released,
+    Span,
+    Summary,
     Synced,
 )
+from chaintide.streams.chain.window import Seen
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.records import (
     Candle,
@@ -157,7 +161,33 @@ RECORDS = [
     Rebuild(chain="local", contract="0xaa", epoch=2),
     Owner(chain="local", epoch=3, writer="6a", contracts={"0xaa": 5}, rebuilt={"0xaa": (2, 9)}),
     Alive(chain="local", epoch=3),
-    Owner(chain="local", epoch=4, writer="7b", contracts={"0xfa": 9}, families={"0xfa": 2}),
+    Owner(
+        chain="local",
+        epoch=4,
+        writer="7b",
+        contracts={"0xfa": 9, "0xaa": 5},
+        makes={"0xfa": Family(2, ("5e01",)), "0xaa": Family()},
+    ),
+    Summary(
+        chain="local",
+        epoch=4,
+        writer="7b",
+        written_ms=1762795457321,
+        contracts={"0xfa": 9},
+        makes={"0xfa": Family(2, ("5e01",))},
+        spans={"0xfa": [Span(2, 8, Family(2, ("5e01",)))]},
+        final=6,
+        blocks=[
+            Seen(number=6, hash="0x06", parent_hash="0x05", time_ms=1762795445000),
+            Seen(
+                number=7,
+                hash="0x07",
+                parent_hash="0x06",
+                time_ms=1762795457000,
+                children={"0xee": "pool"},
+            ),
+        ],
+    ),
 ]
 
 
