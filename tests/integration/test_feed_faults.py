@@ -1,6 +1,7 @@
 """The feed of Kraken, unchanged, on a real socket against an exchange that fails in every way.
 
-The clock runs faster than the wall's, for the feed and for the exchange alike.
+The clock runs faster than the wall's, for the feed and for the exchange alike. While the machine
+stands still, so does the clock: what a test measures is how the feed does, not the machine.
 """
 
 import asyncio
@@ -28,15 +29,26 @@ from chaintide.streams.simulator.server import Simulator
 from chaintide.streams.simulator.trades import MARKETS
 
 SPEED = 10
+MOST_S = 0.05  # between two looks at the clock; exchange and feed look more than twice as often
 BTC = Market("kraken:BTC-USD")
 T = TypeVar("T")
 Row = tuple[int, int, str, str, str]
 
 
-def fast_clock(speed: int) -> Callable[[], int]:
-    """Return a clock in microseconds that starts now and runs so many times too fast."""
-    start_us, start_s = time.time_ns() // 1000, time.monotonic()
-    return lambda: start_us + round((time.monotonic() - start_s) * speed * 1e6)
+def fast_clock(speed: int, read_s: Callable[[], float] = time.monotonic) -> Callable[[], int]:
+    """Return a clock in microseconds that starts now and runs so many times too fast.
+
+    Of a pause in which nobody looked at it, only the beginning counts.
+    """
+    passed_us, looked_s = time.time_ns() // 1000, read_s()
+
+    def now_us() -> int:
+        nonlocal passed_us, looked_s
+        before_s, looked_s = looked_s, read_s()
+        passed_us += round(min(looked_s - before_s, MOST_S) * speed * 1e6)
+        return passed_us
+
+    return now_us
 
 
 @dataclass(slots=True)
@@ -156,6 +168,13 @@ async def assert_nothing_lost(rig: Rig, market: Market = BTC) -> None:
     assert up_to(rig.published(market), truth[-1]) == truth
     assert len(rig.outbox.trades[market]) == len(rig.published(market)), "published twice"
     assert not rig.notices(Gap)
+
+
+def test_the_clock_stands_still_while_the_machine_does():
+    wall = iter([0.0, 0.01, 0.04, 10.04, 10.05])
+    clock = fast_clock(SPEED, lambda: next(wall))
+    times = [clock() for _ in range(4)]
+    assert [time_us - times[0] for time_us in times] == [0, 300_000, 800_000, 900_000]
 
 
 async def test_without_faults_nothing_is_lost_repeated_or_reported(rig: Rig):
