@@ -36,6 +36,14 @@ IS_OUR_DOING = re.compile(
     r"ERR_CONNECTION_RE|ERR_EMPTY_RESPONSE|status of 503|WebSocket connection to .* failed"
 )
 
+# How high the list of what is unusual is when it is long, and how high two of its entries are.
+TWO_ENTRIES = """(() => {
+  const list = document.querySelector("#oddities ol"), box = list.parentElement;
+  for (let n = 0; n < 8; n++) list.append(list.firstElementChild.cloneNode(true));
+  const end = list.children[1].getBoundingClientRect().bottom;
+  return [box.clientHeight, end - list.getBoundingClientRect().top];
+})()"""
+
 
 @dataclass
 class Demo:
@@ -248,6 +256,9 @@ def test_what_is_unusual_is_marked_on_the_chart_and_listed_with_its_reason(
     [entry] = demo.get(f"/v1/anomalies?market={OURS}&start={now_ms}")["anomalies"]
     assert (entry["kind"], entry["status"]) == ("pace", "raised")
     assert trader.page.inner_text("#oddities li >> nth=0").startswith("Busy")
+    trader.page.set_viewport_size({"width": 1024, "height": 768})
+    shown, needed = trader.see(TWO_ENTRIES)
+    assert shown >= needed, "two whole entries, however many there are"
 
 
 @pytest.mark.usefixtures("closed_ms")
