@@ -34,6 +34,9 @@ class History:
             asked, before = [address, *made], dict[str, int]()
         else:
             before = await self._unwritten(address, hole.family, hole.blocks, made)
+            ways = self.log.coverage.families[address].factories
+            if not {*ways} <= {*hole.family.factories}:  # what it made so is to be proven
+                before[address] = hole.blocks.first  # nothing of its own is written again
             asked = [*before]
         if not asked:
             await self._write(None, self._synced(address, hole.blocks), on_blocks)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from chains import AMM, CHAIN, FACTORY, KINDS, RULES, FakeChain, new_pools, new_watch, raw_log
@@ -264,6 +265,25 @@ async def test_a_contract_that_becomes_a_factory_brings_the_history_of_its_child
     assert written(ledger) == chain.transfers()
     assert in_order(ledger)
     assert len(kept(ledger)) == len({(log.block_hash, log.log_index) for log in kept(ledger)})
+
+
+class Hiding(MockNode):
+    """A node that leaves out of ranges whatever makes contracts."""
+
+    def _eth_getLogs(self, wanted: dict[str, Any]) -> Any:  # noqa: N802
+        told = super()._eth_getLogs(wanted)
+        if "blockHash" in wanted:
+            return told
+        return [log for log in told if log["address"] != FACTORY]
+
+
+async def test_what_a_new_factory_made_is_proven():
+    chain, ledger = family(300), MemoryLedger()
+    async with MockNode(chain) as node, Hiding(chain) as hiding:
+        await follow(node, ledger, watching_another(), "one")
+        chain.grow(3)
+        await follow(hiding, ledger.reader(), new_watch(), "two")
+    assert written(ledger) == chain.transfers()
 
 
 async def test_a_factory_that_was_none_for_a_while_brings_what_its_children_logged_meanwhile():
