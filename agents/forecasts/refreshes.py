@@ -4,12 +4,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from chaintide.agents.forecasts.selection import is_on_chain
 from chaintide.agents.learning.references import has_reference
 from chaintide.streams.intervals import WIDTH_MS, Interval
 from chaintide.streams.probabilities import Prediction
 from chaintide.streams.records import Candle, Market
 
 REFRESHES: Final = 60  # of a candle while it is open, but at most one a second
+CLOSING_MS: Final = 5_000  # of a candle, in which the one before it may still be closed
 MAX_RUN: Final = 64  # candles of a market that may still change; of older ones nothing is said
 
 
@@ -18,6 +20,8 @@ class Refreshes:
 
     Mostly that is the open one; on a chain closed ones that are not final are before it. They are
     worth a prediction at most 60 times while one is open, and at most once a second, by event time.
+    Elsewhere a candle that has only begun waits until the one before it has closed, at most for
+    five seconds: what is issued then, and scored, would be older than what was said in between.
     """
 
     def __init__(self) -> None:
@@ -49,6 +53,9 @@ class Refreshes:
         changed, self._changed = self._changed, {}
         due: dict[Interval, dict[Market, int]] = {}
         for (market, interval), time_ms in changed.items():
+            if self._waits((market, interval), time_ms):
+                self._changed[market, interval] = time_ms
+                continue
             cell = time_ms // max(1_000, WIDTH_MS[interval] // REFRESHES)
             if cell > self._cells.get((market, interval), -1):
                 self._cells[market, interval] = cell
@@ -74,12 +81,18 @@ class Refreshes:
                 return float(minute.vwap)
         return None
 
+    def _waits(self, place: tuple[Market, Interval], time_ms: int) -> bool:
+        run = self._runs.get(place, {})
+        if len(run) < 2 or is_on_chain(place[0]):
+            return False
+        return time_ms - max(run) < CLOSING_MS
+
 
 def said_at(said: Prediction, time_ms: int) -> Prediction:
-    """Return what was said at 0 as said at ``time_ms``."""
+    """Return what was said at 0 as said at ``time_ms``; a candle may have closed then, too."""
     return replace(
         said,
-        prediction_id=f"{said.market}|{said.interval}|{said.horizon}|{time_ms}",
+        prediction_id=f"{said.market}|{said.interval}|{said.horizon}|{time_ms}|{said.status}",
         issued_at=time_ms,
         due_at=said.due_at + time_ms,
         expires_at=said.expires_at + time_ms,

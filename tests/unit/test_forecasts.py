@@ -18,6 +18,7 @@ from chaintide.agents.forecasts.refreshes import MAX_RUN, Refreshes
 from chaintide.agents.forecasts.selection import MAX_AGE, Seen, Selection
 from chaintide.agents.learning.rules import Rules
 from chaintide.agents.partition import Input
+from chaintide.api.state.forecasts import Forecasts
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS, WIDTH_MS, Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, Step
@@ -311,6 +312,59 @@ def test_an_open_candle_is_predicted_from_once_a_second_and_teaches_nothing(
     assert first.issued_at == 240 * MINUTE_MS
     assert first.due_at == first.issued_at + MINUTE_MS
     assert run.bits() == clean.bits()
+
+
+def test_what_is_issued_by_a_busy_market_is_told_to_readers_before_what_is_refreshed():
+    market, readers = MARKETS[0], Forecasts()
+    world, run = World(minutes=0), Run(Plan(("1m",), (1,)))
+    told: list[Prediction] = []
+    for half in range(2 * 60 * 4):  # a trade each half second; candles close 2 s after their end
+        minute, part = divmod(half * 500, MINUTE_MS)
+        form = made(market, "1m", minute, "5", status="open", revision=0, updated_ms=half * 500)
+        world.add(
+            form, *([made(market, "1m", minute - 1, "5")] if minute and part == 2_000 else [])
+        )
+        assert run.logic.on_input(world.inputs[-1]) == []
+        for batch in run.logic.drain():
+            pairs = [(one, codec.encode(one)) for one in batch.predictions]
+            updates = readers.on_predictions(pairs, half, half * 500)
+            told += [msgspec.json.decode(one.data, type=Prediction) for one in updates]
+    issued = [one.issued_at for one in told if one.status == "issued"]
+    assert issued == [minute * MINUTE_MS for minute in (1, 2, 3)]
+    assert [one.issued_at for one in told] == sorted(one.issued_at for one in told)
+    refreshed = [one.issued_at // 1_000 for one in told if one.status == "refreshed"]
+    assert refreshed == [second for second in range(240) if second < 60 or second % 60 >= 2]
+    assert len({one.prediction_id for one in told}) == len(told)
+
+
+def test_a_market_whose_candles_close_late_is_refreshed_all_the_same():
+    market, refreshes = MARKETS[0], Refreshes()
+    refreshes.on_open(made(market, "1m", 0, "5", status="open"))
+    assert refreshes.due() == {"1m": {market: MINUTE_MS - 1_000}}
+    for after_ms, is_due in ((0, False), (4_999, False), (5_000, True)):
+        form = made(market, "1m", 1, "5", status="open", updated_ms=MINUTE_MS + after_ms)
+        refreshes.on_open(form)
+        assert bool(refreshes.due()) == is_due
+
+
+def test_what_is_refreshed_when_a_candle_closes_is_another_prediction_than_what_is_issued(
+    world: World,
+):
+    run, n = Run(Plan(("1m",), (1,))), 10
+    run.feed(world.inputs[:10])
+    offset = len(world.inputs)
+    for form in (
+        made(MARKETS[0], "1m", n, "5"),
+        made(MARKETS[0], "1m", n + 1, "6", status="open", updated_ms=(n + 1) * MINUTE_MS),
+    ):
+        batch = CandleBatch(market=MARKETS[0], generation=1, offset=offset, candles=[form])
+        run.logic.on_input(Input(0, offset, 0, b"", codec.encode(batch)))
+        offset += 1
+    [batch] = run.logic.drain()
+    issued, refreshed = batch.predictions
+    assert (issued.status, refreshed.status) == ("issued", "refreshed")
+    assert issued.issued_at == refreshed.issued_at
+    assert issued.prediction_id != refreshed.prediction_id
 
 
 def test_a_candle_of_a_chain_is_learned_when_it_is_final():
