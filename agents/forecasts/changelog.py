@@ -21,6 +21,7 @@ from chaintide.streams import codec
 from chaintide.streams.errors import BadRecordError
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import Step
+from chaintide.streams.records import Market
 
 MARK: Final = "mark"
 
@@ -33,11 +34,15 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition must not forget beside its learners."""
+    """What a partition must not forget beside its learners.
+
+    ``graded`` are scores that changed and are not written yet: interval, horizon and market.
+    """
 
     seen: Seen = msgspec.field(default_factory=Seen)
     steps: dict[str, list[Step]] = {}
     silence: Heard = msgspec.field(default_factory=Heard)
+    graded: list[tuple[Interval, int, Market]] = []
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):

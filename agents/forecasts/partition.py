@@ -79,6 +79,7 @@ class ForecastsLogic:
             if not is_whole:
                 self.missed.append(interval)
             self._add(learner)
+        self._regrade(memory)
 
     def restart(self) -> None:
         """Take offsets from 0 again: the topic was made anew."""
@@ -139,7 +140,15 @@ class ForecastsLogic:
             for interval, learner in self.learners.items()
             if interval in dirty or not self._changelog.is_written(interval)
         }
-        memory = Memory(seen=self._selection.seen, steps=self._steps, silence=self._silence.heard)
+        memory = Memory(
+            seen=self._selection.seen,
+            steps=self._steps,
+            silence=self._silence.heard,
+            graded=[
+                (interval, horizon, self.learners[interval].markets[row])
+                for interval, horizon, row in self._graded
+            ],
+        )
         return self._changelog.entries(changed, memory, (partition, self.offset))
 
     # ----------------------------------------------------------------- candles
@@ -242,6 +251,12 @@ class ForecastsLogic:
             for tick in learner.on_open(bars_of(learner, candles, self._refreshes.mid)):
                 spoken = predictions(learner, tick, status="refreshed", now_ms=0)
                 self._said += [said_at(one, times[one.market]) for one in spoken]
+
+    def _regrade(self, memory: Memory) -> None:
+        for interval, horizon, market in memory.graded:
+            learner = self.learners.get(interval)
+            if learner is not None and horizon in learner.horizons and market in learner.markets:
+                self._graded[interval, horizon, learner.row(market)] = None
 
     # ----------------------------------------------------------------- markets
 

@@ -189,6 +189,22 @@ def test_fifty_kills_change_nothing(world: World, clean: Run):
     }
 
 
+def test_scores_that_were_not_written_before_a_kill_are_written_after_it(world: World, clean: Run):
+    run = Run()
+    run.feed(world.inputs)
+    written = run.logic.grades(4)
+    for key, value in run.logic.checkpoint(0):
+        if value is not None:
+            run.changelog[key] = value
+    run.begin()
+    written += run.logic.grades(10_000)
+    found = {(one.market, one.interval, one.horizon): _figures(one) for one in written}
+    assert found == {key: _figures(one) for key, one in clean.scores.items()}
+    run.plan = Plan(("1m", "5m"), (1,))  # 5 candles ahead is not wanted any more
+    run.begin()
+    assert run.logic.grades(10_000) == []
+
+
 def _figures(score: ModelScore) -> dict[str, object]:
     told = msgspec.structs.asdict(score)
     return {name: value for name, value in told.items() if name not in {"generation", "offset"}}
