@@ -14,6 +14,7 @@ from chaintide.streams.probabilities import Prediction, PredictionStatus
 from chaintide.streams.records import Candle
 
 PATIENCE_MS: Final = MINUTE_MS
+_MOST_LOG: Final = 700.0  # of a price: what comes after e to this is no number
 _FEATURES_HASH: Final = features_hash()
 METHODOLOGY: Final = (
     "mixture of online linear experts and a base rate; delayed labels; online Platt"
@@ -74,7 +75,7 @@ def predictions(
     """
     issued, horizon, interval, width = tick.issued, tick.horizon, learner.interval, learner.width_ms
     speeds = learner.horizons[horizon].champion.own.table.floats["speed"][issued.rows].tolist()
-    prices = np.exp(issued.log_price[:, None] + issued.quantiles).tolist()
+    prices = np.exp(np.minimum(issued.log_price[:, None] + issued.quantiles, _MOST_LOG)).tolist()
     columns = (
         issued.rows, issued.candles, issued.p_up, issued.p_flat, 1.0 - issued.p_up - issued.p_flat,
         issued.confidence, issued.evidence, issued.labels, np.exp(issued.log_price), tick.bars.mid,

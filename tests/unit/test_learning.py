@@ -1,5 +1,6 @@
 """The learner, piece by piece: labels, scores, drift, challengers, snapshots."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -223,6 +224,16 @@ def test_candles_become_predictions():
         assert one.price_source == "close"
         assert one.n_labels == 30 - one.horizon
     assert len({one.prediction_id for one in shown}) == 2
+
+
+def test_targets_are_numbers_however_wild_a_market_is():
+    learner, wild = Learner("1m", (1, 48)), random.Random(1)
+    for minute in range(150):
+        form = candle(minute, market="x:Y", close=wild.choice(("1e-300", "1e300")))
+        for tick in learner.on_closed(intake.bars_of(learner, [form])):
+            for one in intake.predictions(learner, tick):
+                assert np.isfinite([one.price_ref, *one.quantiles]).all()
+                assert one.quantiles == sorted(one.quantiles)
 
 
 def test_the_mean_of_the_last_minute_is_the_price_where_it_is_known():
