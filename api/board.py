@@ -85,7 +85,7 @@ def _cells(line: MarketLine, interval: Interval, now_ms: int) -> list[str]:
         str(last.trades),
         "" if day is None else f"{day.trades:,}",
         "" if day is None else f"{Decimal(day.volume):.4f}",
-        f"{max(now_ms - last.updated_ms, 0) / 1000:.1f} s",
+        f"{max(now_ms - last.updated_ms, 0) / 1000:.1f} s" if last.updated_ms else "",
     ]
 
 

@@ -227,9 +227,8 @@ def candles(  # noqa: PLR0913  a command has as many options as it needs
             called = {one: called.get(one, one) for one in await store.markets()}
             if (meant := naming.market_of(market, called)) is None:
                 said = naming.advice(market, called)
-                err.print(
-                    f"{said} (the store has {counted(len(called), 'market')})", soft_wrap=True
-                )
+                held = f"the store in {settings.data_dir} has {counted(len(called), 'market')}"
+                err.print(f"{said} ({held}; for another, --data-dir)", soft_wrap=True)
                 return 1
             found = await store.candles(meant, interval, start_ms, end_ms)
         listing.show(found, fmt)
