@@ -101,7 +101,9 @@ class Delivery:
         self, fanout: Fanout, subscription: Subscription, known: dict[int, Part]
     ) -> Part | None:
         history = fanout.history
-        part = history.part_after(subscription.seq, is_buffer=subscription.is_buffer)
+        part = history.part_after(
+            subscription.seq, is_buffer=subscription.is_buffer, now_ms=self.now_ms
+        )
         if part is not None:
             known[subscription.seq] = part
         elif subscription.is_buffer:

@@ -120,8 +120,8 @@ class History:
             seq = update.seq
         return seq
 
-    def part_after(self, seq: int, *, is_buffer: bool) -> Part | None:
-        """Return what a client at ``seq`` must be sent next, or None if it is below the floor.
+    def part_after(self, seq: int, *, is_buffer: bool, now_ms: int = 0) -> Part | None:
+        """Return what a client at ``seq`` must be sent ``now_ms``, None if it is below the floor.
 
         Each message names the one before it as ``prev`` and counts what it leaves out between
         them. Without ``is_buffer``, of each key only the newest update is there. Beyond 256 KiB
@@ -142,7 +142,7 @@ class History:
             if newest is not None and newest[update.key] != update.seq:
                 conflated += 1
                 continue
-            lines.append(encoded_update(update, prev=seq, conflated=conflated))
+            lines.append(encoded_update(update, prev=seq, conflated=conflated, now_ms=now_ms))
             seq, conflated = update.seq, 0
             size += len(lines[-1])
             if size > self.limits.part_bytes:

@@ -162,8 +162,8 @@ def encoded_snapshot(
     return _encode(SnapshotMessage(channel, snapshot.seq, recovered, data))
 
 
-def encoded_update(update: Update, *, prev: int, conflated: int) -> bytes:
-    """Return an update as one line."""
+def encoded_update(update: Update, *, prev: int, conflated: int, now_ms: int = 0) -> bytes:
+    """Return an update as one line that is sent ``now_ms``."""
     return _encode(
         UpdateMessage(
             update.channel,
@@ -173,6 +173,6 @@ def encoded_update(update: Update, *, prev: int, conflated: int) -> bytes:
             conflated,
             update.event_ms,
             update.published_ms,
-            msgspec.Raw(update.data),
+            msgspec.Raw(update.data_at(now_ms)),
         )
     )

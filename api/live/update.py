@@ -16,7 +16,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     conflation goes by: of two updates with one key the later says all that the earlier said (a
     candle's open time; the same key for all of a ticker). A ``correction`` changes what was
     closed, a ``retraction`` takes back what earlier updates said. ``event_ms`` is event time,
-    ``published_ms`` the log's own time of the record. ``data`` is JSON without a line break.
+    ``published_ms`` the log's own time of the record. ``data`` is JSON without a line break; what
+    expires has a ``status`` in it, and whoever is sent it from ``expires_ms`` on is told so.
     """
 
     channel: str
@@ -26,6 +27,19 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     event_ms: int
     published_ms: int
     data: bytes
+    expires_ms: int | None = None
+
+    def data_at(self, now_ms: int) -> bytes:
+        """Return ``data`` as it is to be told ``now_ms``.
+
+        >>> one = Update(channel="c", seq=1, key=1, type="update", event_ms=0, published_ms=0,
+        ...     data=b'{"p":0.5,"status":"issued"}', expires_ms=60_000)
+        >>> one.data_at(59_999), one.data_at(60_000)
+        (b'{"p":0.5,"status":"issued"}', b'{"p":0.5,"status":"expired"}')
+        """
+        if self.expires_ms is None or now_ms < self.expires_ms:
+            return self.data
+        return msgspec.json.encode(msgspec.json.decode(self.data) | {"status": "expired"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,6 @@ class Forecasts:
             if place >= PLACES or not self.on_prediction(said):
                 continue
             places[series] = place + 1
-            told = said.told(now_ms=published_ms)
             updates.append(
                 Update(
                     channel=f"prob:{said.market}:{said.interval}",
@@ -100,7 +99,8 @@ class Forecasts:
                     type="update",
                     event_ms=said.issued_at,
                     published_ms=published_ms,
-                    data=text if told is said and b"\n" not in text else codec.encode(told),
+                    data=codec.encode(said) if b"\n" in text else text,
+                    expires_ms=said.expires_at,
                 )
             )
         return updates

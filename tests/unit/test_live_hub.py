@@ -212,6 +212,16 @@ def test_those_with_one_rate_share_what_they_get(hub: Hub):
     assert frame.sessions == sessions
 
 
+def test_what_has_expired_by_the_time_it_is_sent_says_so(hub: Hub):
+    prompt, slow = joined(hub, TICKER), joined(hub, TICKER)
+    slow.is_writable = False
+    said = update(1, data=b'{"p":0.1,"status":"issued"}')
+    hub.publish([msgspec.structs.replace(said, expires_ms=1_000)])
+    assert [one["data"] for one in received(hub, prompt, 999)] == [{"p": 0.1, "status": "issued"}]
+    slow.is_writable = True
+    assert [one["data"] for one in received(hub, slow, 1_000)] == [{"p": 0.1, "status": "expired"}]
+
+
 def test_much_to_send_goes_out_in_turns(hub: Hub):
     session = joined(hub, CANDLES, TICKER, policy="buffer")
     session.is_writable = False

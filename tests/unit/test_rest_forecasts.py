@@ -82,6 +82,16 @@ async def test_a_channel_begins_with_what_is_fresh_and_conflates_by_horizon(api:
     assert (later.seq, later.data) == (10_001, [])
 
 
+def test_an_update_says_when_it_expires_and_is_told_as_it_was_written():
+    said = prediction(LAST)
+    text = codec.encode(said)
+    [one] = Forecasts().on_predictions([(said, text)], 0, NOW_MS)
+    assert one.expires_ms == said.expires_at
+    assert one.data_at(said.expires_at - 1) == text
+    late = msgspec.json.decode(one.data_at(said.expires_at), type=type(said))
+    assert late == said.told(now_ms=said.expires_at)
+
+
 async def test_models_are_paged_and_chosen(api: Served):
     for horizon in (15, 5):
         for interval in ("1m", "5m"):
