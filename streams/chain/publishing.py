@@ -33,12 +33,12 @@ from chaintide.streams.topics import ALIASES, BLOCKS, CHAIN, TRADES, Topic
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """One record, and where it goes."""
+    """One record, encoded or not yet, and where it goes."""
 
     topic: Topic
     key: str
     partition: int
-    record: ChainMessage | BlockMessage | TradeBatch | Heartbeat | Rebuild | Alias
+    record: ChainMessage | BlockMessage | TradeBatch | Heartbeat | Rebuild | Alias | msgspec.Raw
 
 
 Plan = list[list[Outgoing]]

@@ -12,8 +12,11 @@ import msgspec
 import pytest
 from aiohttp import web
 from chains import AMM, FACTORY, IDS, RULES, FakeChain, new_pools, new_watch
+from msgspec.json import Decoder
+from msgspec.structs import replace
 from rpc_mock import FAULTS, USDC, MockNode, to_json
 
+from chaintide.streams import codec
 from chaintide.streams.chain import archive, ingest, window
 from chaintide.streams.chain.archive import Archive
 from chaintide.streams.chain.bloom import bloom_bits
@@ -25,17 +28,37 @@ from chaintide.streams.chain.past import FIRST_SIZE, Past
 from chaintide.streams.chain.pools import OWN, Stranger
 from chaintide.streams.chain.publishing import Outgoing, Plan, Publishing
 from chaintide.streams.chain.ranges import Range
-from chaintide.streams.chain.records import BlockEnd, BlockMessage, ChainLog, Owner
+from chaintide.streams.chain.records import (
+    Alias,
+    BlockEnd,
+    BlockMessage,
+    ChainLog,
+    ChainMessage,
+    Owner,
+)
 from chaintide.streams.chain.rpc import TIMEOUT_S, RestingError, Rpc, RpcError
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.tokens import Tokens
 from chaintide.streams.errors import FatalError, HaltedError, ReplacedError, RetryableError
 from chaintide.streams.feeds.breaker import Breaker
 from chaintide.streams.feeds.status import FeedStatus
-from chaintide.streams.records import Final, TradeBatch, Undo
-from chaintide.streams.topics import BLOCKS, TRADES
+from chaintide.streams.records import Final, TradeBatch, TradeInput, Undo
+from chaintide.streams.topics import ALIASES, BLOCKS, CHAIN, TRADES
 
 SILENCE_S = 0.3
+
+
+READERS = {
+    ALIASES: Decoder(Alias),
+    BLOCKS: Decoder(BlockMessage),
+    CHAIN: Decoder(ChainMessage),
+    TRADES: Decoder(TradeInput),
+}
+
+
+def as_read(out: Outgoing) -> Outgoing:
+    """Return what a reader of the topic gets."""
+    return replace(out, record=READERS[out.topic].decode(codec.encode(out.record)))
 
 
 class MemoryLedger:
@@ -53,8 +76,9 @@ class MemoryLedger:
 
     async def write(self, plan: Plan) -> None:
         for phase in plan:
-            self.written += phase
-            self.log += [out.record for out in phase if out.topic is BLOCKS]
+            told = [as_read(out) for out in phase]
+            self.written += told
+            self.log += [out.record for out in told if out.topic is BLOCKS]
         async with self.changed:
             self.changed.notify_all()
 
