@@ -79,7 +79,7 @@ class Contest:
             return
         rows, candles = rows[places], candles[places]
         said = self.model.say(features[places], common.at(places), rows)
-        block = np.empty((len(rows), len(EXPERTS) + 3))
+        block = np.empty((len(rows), len(EXPERTS) + 3), order="F")
         block[:, _EXPERTS] = said.experts
         block[:, _SHIFT] = said.shift
         block[:, _P_UP] = said.p_up
@@ -106,16 +106,15 @@ class Contest:
             Lesson(rows, lesson.features[places], lesson.base[places], rose, lesson.learns[places]),
             outcome_of(
                 rows,
-                np.ascontiguousarray(said[:, _EXPERTS]),
-                np.ascontiguousarray(said[:, _SHIFT]),
+                said[:, _EXPERTS],
+                said[:, _SHIFT],
                 rose,
                 outcome.flat[places],
             ),
         )
-        p_up = np.ascontiguousarray(said[:, _P_UP])
+        p_up = said[:, _P_UP]
         gains = graded.brier[places] - (p_up - rose) ** 2
-        bets = np.ascontiguousarray(said[:, _BET])
-        self.evidence.learn(rows, due.candles[places], bets, gains)
+        self.evidence.learn(rows, due.candles[places], said[:, _BET], gains)
         self.table.floats["surplus"][rows] += p_up - rose
         self.table.floats["variance"][rows] += p_up * (1.0 - p_up)
         ints["labels"][rows] += 1

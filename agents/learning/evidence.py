@@ -11,7 +11,16 @@ from typing import Final
 import numpy as np
 
 from chaintide.agents.learning.rules import Rules
-from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded
+from chaintide.agents.learning.table import (
+    Column,
+    Floats,
+    Ints,
+    Rows,
+    Table,
+    bounded,
+    cells_of,
+    summed,
+)
 
 LEAST: Final = 1e-20
 MOST: Final = 1e20
@@ -45,7 +54,7 @@ class Evidence:
     def learn(self, rows: Rows, candles: Ints, bets: Floats, gains: Floats) -> None:
         """Pay the bets on labels of ``candles``; ``gains`` are the differences of the scores."""
         floats = self.table.floats
-        wealth = floats["wealth"][rows]
+        wealth = cells_of(floats["wealth"], rows)
         places = (np.arange(len(wealth)), candles % self.horizon)
         wealth[places] = bounded(wealth[places] * (1.0 + bets * gains), LEAST, MOST)
         if not isinstance(rows, slice):  # then it is a copy
@@ -59,8 +68,7 @@ class Evidence:
 
     def value(self, rows: Rows) -> Floats:
         """Return the money of a bettor that began with 1."""
-        wealth = self.table.floats["wealth"][rows]
-        return np.asarray(np.einsum("mh->m", wealth)) / self.horizon
+        return summed(cells_of(self.table.floats["wealth"], rows)) / self.horizon
 
 
 def _largest(better: Floats, other: Floats) -> Floats:

@@ -10,7 +10,18 @@ import numpy as np
 
 from chaintide.agents.learning.pool import Versions
 from chaintide.agents.learning.rules import BASE, EXPERTS, FEATURES, OWN, SLOW, Rules
-from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Rows, Table, bounded
+from chaintide.agents.learning.table import (
+    Column,
+    Flags,
+    Floats,
+    Ints,
+    Rows,
+    Table,
+    bounded,
+    cells_of,
+    put,
+    summed,
+)
 
 COVARIANCE_ROWS = 32  # markets a round whose features say how the features hang together
 _WIDTH = len(FEATURES)
@@ -64,11 +75,11 @@ class OwnExperts:
     def shifts(self, features: Floats, rows: Rows) -> Floats:
         """Return how far each expert moves the log odds: ``[markets, experts]``."""
         floats, features = self.table.floats, _single(features)
-        weights = floats["weights"][rows]
-        shifts = np.einsum("mkf,mf->mk", weights, features)
+        weights = cells_of(floats["weights"], rows)
+        shifts = summed(weights * features[:, None])
         step = np.maximum(self._first(rows), self.rules.steps[SLOW] * floats["speed"][rows])
-        noise = _single(step * (self.rules.doubt * 0.5))[:, None] / floats["scales"][rows]
-        shifts[:, SLOW] = np.einsum("mf,mf->m", shrunk(weights[:, SLOW], noise), features)
+        noise = _single(step * (self.rules.doubt * 0.5))[:, None] / cells_of(floats["scales"], rows)
+        shifts[:, SLOW] = summed(shrunk(weights[:, SLOW], noise) * features)
         return np.asarray(shifts, dtype=np.float64)
 
     def begin(self, rows: Ints, speed: float) -> None:
@@ -86,25 +97,24 @@ class OwnExperts:
         rows, features = lesson.rows, _single(lesson.features)
         lessons, learns = floats["lessons"][rows], lesson.learns.astype(np.float64)
         square = features * features
-        scales = floats["scales"][rows]
+        scales = cells_of(floats["scales"], rows)
         pace = np.maximum(1.0 / (lessons + 20.0), 1.0 / (rules.scale_span * self.horizon))
         square -= scales
         square *= _single(pace * learns)[:, None]
         scales += square
-        weights = floats["weights"][rows]
-        shifts = np.einsum("mkf,mf->mk", weights, features)
-        errors = logistic(shifts + lesson.base[:, None])
+        weights = cells_of(floats["weights"], rows)
+        products = weights * features[:, None]
+        errors = logistic(summed(products) + lesson.base[:, None])
         errors -= lesson.rose[:, None]
         steps = np.array(rules.steps) * floats["speed"][rows][:, None]
         errors *= np.maximum(steps, self._first(rows)[:, None])
         errors = _single(errors * (learns / self.horizon)[:, None])
         direction = features / (scales + 0.02)
-        step = np.empty_like(direction)
-        for place in range(OWN):
-            np.multiply(direction, errors[:, place, None], out=step)
-            weights[:, place] -= step
+        np.multiply(direction[:, None], errors[:, :, None], out=products)
+        weights -= products
         if not isinstance(rows, slice):  # then these are copies
-            floats["weights"][rows], floats["scales"][rows] = weights, scales
+            put(floats["weights"], rows, weights)
+            put(floats["scales"], rows, scales)
         floats["lessons"][rows] = lessons + learns
 
     def _first(self, rows: Rows) -> Floats:
@@ -145,7 +155,7 @@ class PooledExpert:
     def learn(self, lesson: Lesson) -> None:
         """Hear labels; the weights move when the round is over."""
         rows, learns, features = lesson.rows, lesson.learns, _single(lesson.features)
-        shifts = np.einsum("mf,f->m", features, _single(self.weights))
+        shifts = summed(features * _single(self.weights))
         errors = logistic(shifts + lesson.base) - lesson.rose
         self.table.floats["slopes"][rows] += _single(errors * learns)[:, None] * features
         self.table.floats["features"][rows] = features
@@ -213,7 +223,7 @@ def shrunk(weights: Floats, noise: Floats) -> Floats:
 
 def assembled(own: Floats, pooled: Floats, base: Floats, least: float) -> Floats:
     """Return what each expert says, ``[markets, experts]``, from shifts and the base log odds."""
-    logits = np.empty((len(own), len(EXPERTS)))
+    logits = np.empty((len(own), len(EXPERTS)), order="F")
     logits[:, :OWN] = own
     logits[:, OWN] = pooled
     logits[:, BASE] = 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from chaintide.agents.learning.bars import Bars
 from chaintide.agents.learning.pool import Pool
 from chaintide.agents.learning.rules import FEATURES
-from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded
+from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded, cells_of
 from chaintide.streams.intervals import DAY_MS, ORIGIN_MS
 
 SPANS: Final = (1, 3, 12, 48)
@@ -52,6 +52,16 @@ class Seen:
     sigma: Floats
     quiet: Ints
     label: Floats
+
+    def at(self, places: Ints) -> "Seen":
+        """Return what is known at ``places``."""
+        return Seen(
+            features=cells_of(self.features, places),
+            log_price=self.log_price[places],
+            sigma=self.sigma[places],
+            quiet=self.quiet[places],
+            label=self.label[places],
+        )
 
 
 class FeatureLogic:
@@ -152,7 +162,7 @@ class FeatureLogic:
             "quiet": np.where(bars.quiet, ints["quiet"][rows] + 1, 0),
             "pooled": was_pooled | enters,
         }
-        features = np.empty((len(bars), len(FEATURES)))
+        features = np.empty((len(bars), len(FEATURES)), order="F")
         for place, column in enumerate(columns):
             features[:, place] = column
         seen = Seen(features, log_price, sigma, counts["quiet"], log_price)
@@ -186,7 +196,9 @@ class FeatureLogic:
 
     def _times(self, open_time_ms: Ints) -> list[Floats]:
         """Return where in the day and the week a candle opened, 0 where that is always the same."""
-        opened, place = np.unique(open_time_ms, return_inverse=True)
+        opened, place = open_time_ms[:1], np.zeros(len(open_time_ms), dtype=np.int64)
+        if (open_time_ms != opened).any():
+            opened, place = np.unique(open_time_ms, return_inverse=True)
         day = (opened % DAY_MS) * (2 * np.pi / DAY_MS)
         week = ((opened - _SUNDAY_MS) % _WEEK_MS) * (2 * np.pi / _WEEK_MS)
         is_daily, is_weekly = self.width_ms < DAY_MS, self.width_ms < _WEEK_MS
@@ -196,10 +208,10 @@ class FeatureLogic:
 
 def _backward(logs: Floats, rows: Ints, candles: Ints, log_price: Floats) -> list[Floats]:
     """Return the log returns over each span, or over as many candles as there are."""
-    changes, flat = [], logs.reshape(-1)
+    changes, flat, markets = [], logs.T.reshape(-1), len(logs)
     for span in SPANS:
         steps = np.minimum(span, candles - 1)
-        before = flat.take(rows * KEPT + (candles - steps) % KEPT)
+        before = flat.take((candles - steps) % KEPT * markets + rows)
         changes.append(np.where(steps > 0, bounded(log_price - before, -5.0, 5.0), 0.0))
     return changes
 

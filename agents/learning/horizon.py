@@ -73,15 +73,18 @@ class HorizonLogic:
 
     def on_closed(self, rows: Ints, candles: Ints, seen: Seen) -> tuple[list[Settled], Issued]:
         """Learn from the labels that ``candles`` bring, then say what comes next."""
-        settled = [self._settle(due, candles, seen) for due in self.pending.due(rows, candles)]
-        return settled, self._issue(rows, candles, seen)
+        everyone, settled = rows_until(self.scores.table.rows, rows), []
+        for due in self.pending.due(rows, candles):
+            chosen = everyone if len(due.rows) == len(rows) else due.rows
+            settled.append(self._settle(due, chosen, candles, seen))
+        return settled, self._issue(rows, everyone, candles, seen)
 
     def peek(self, rows: Ints, candles: Ints, seen: Seen) -> Issued:
         """Return what would be predicted from ``seen``; nothing changes."""
         chosen = rows_until(self.scores.table.rows, rows)
         common = self._common(seen.features, candles, chosen)
         said = self.champion.say(seen.features, common, chosen)
-        return self._issued(rows, candles, seen, said)
+        return self._issued(rows, chosen, candles, seen, said)
 
     def on_corrected(self, row: int, candle: int, log_price: float) -> int:
         """Score again what ``candle`` had given a label, and return how many labels changed.
@@ -114,11 +117,10 @@ class HorizonLogic:
 
     # ---------------------------------------------------------------- learning
 
-    def _settle(self, due: Due, candles: Ints, seen: Seen) -> Settled:
+    def _settle(self, due: Due, chosen: Rows, candles: Ints, seen: Seen) -> Settled:
         entries = self.pending.entries(due)
         outcomes = seen.label[due.places] - entries.single("log_price")
         self.pending.resolve(due, candles[due.places], outcomes)
-        chosen = rows_until(self.scores.table.rows, due.rows)
         flat, graded = outcomes == 0, _graded(entries, outcomes)
         experts = entries.experts
         lesson = Lesson(chosen, entries.features, logit(experts[:, BASE]), graded.rose, ~flat)
@@ -131,7 +133,7 @@ class HorizonLogic:
         returns = bounded(outcomes / entries.single("spread"), -LARGEST, LARGEST)
         self.quantiles.learn(chosen, returns)
         self.scores.add(chosen, graded, flat)
-        self._score_gap(due, graded.rose)
+        self._score_gap(due, chosen, graded.rose)
         gains = graded.brier_base - graded.brier
         self.evidence.learn(chosen, due.candles, entries.single("bet"), gains)
         ended = self.contest.learn(due, lesson, outcome, graded, self.champion)
@@ -139,11 +141,12 @@ class HorizonLogic:
         known = candles[due.places]
         return Settled(due.rows, due.candles, known, flat, graded, drifted, begun, ended)
 
-    def _score_gap(self, due: Due, rose: Floats, sign: int = 1) -> None:
+    def _score_gap(self, due: Due, chosen: Rows, rose: Floats, sign: int = 1) -> None:
         """Score the predictions of one candle earlier by the same labels."""
         p_up, p_base, found = self.pending.before(due)
-        chosen = rows_until(self.scores.table.rows, due.rows[found])
-        self.scores.add_gap(chosen, rose[found], p_up, p_base, sign)
+        if len(found) < len(rose):
+            chosen, rose = due.rows[found], rose[found]
+        self.scores.add_gap(chosen, rose, p_up, p_base, sign)
 
     def _score_again(self, due: Due, log_price: float) -> None:
         entries = self.pending.entries(due)
@@ -151,7 +154,7 @@ class HorizonLogic:
         for outcome, sign in ((entries.single("outcome"), -1), (new, 1)):
             graded = _graded(entries, outcome)
             self.scores.add(due.rows, graded, outcome == 0, sign)
-            self._score_gap(due, graded.rose, sign)
+            self._score_gap(due, due.rows, graded.rose, sign)
         self.pending.amend(due, new)
 
     def _watch(self, rows: Ints, worse: Floats) -> tuple[Ints, Ints]:
@@ -168,11 +171,10 @@ class HorizonLogic:
 
     # -------------------------------------------------------------- predicting
 
-    def _issue(self, rows: Ints, candles: Ints, seen: Seen) -> Issued:
-        chosen = rows_until(self.scores.table.rows, rows)
+    def _issue(self, rows: Ints, chosen: Rows, candles: Ints, seen: Seen) -> Issued:
         common = self._common(seen.features, candles, chosen)
         said = self.champion.say(seen.features, common, chosen)
-        issued = self._issued(rows, candles, seen, said)
+        issued = self._issued(rows, chosen, candles, seen, said)
         spread = seen.sigma * np.sqrt(float(self.horizon))
         entries = Entries.of(
             seen.features,
@@ -194,8 +196,7 @@ class HorizonLogic:
         pooled = self.pooled.shifts(features, candles)
         return Common(self.rates.up(chosen), self.rates.flat(chosen), pooled)
 
-    def _issued(self, rows: Ints, candles: Ints, seen: Seen, said: Mixed) -> Issued:
-        chosen = rows_until(self.scores.table.rows, rows)
+    def _issued(self, rows: Ints, chosen: Rows, candles: Ints, seen: Seen, said: Mixed) -> Issued:
         labels = self.scores.labels(chosen)
         learned = np.minimum(1.0, labels / self.rules.full_confidence)
         fresh = 1.0 / (1.0 + seen.quiet)
@@ -217,7 +218,7 @@ class HorizonLogic:
 def _graded(entries: Entries, outcomes: Floats) -> Graded:
     returns = outcomes / entries.single("spread")
     quantiles = entries.quantiles
-    covered = np.empty((len(entries), len(_INTERVALS)), dtype=np.bool_)
+    covered = np.empty((len(entries), len(_INTERVALS)), dtype=np.bool_, order="F")
     for place, (low, high) in enumerate(_INTERVALS):
         covered[:, place] = (quantiles[:, low] <= returns) & (returns <= quantiles[:, high])
     rose = (outcomes > 0).astype(np.float64)

@@ -81,12 +81,8 @@ class Learner:
         """
         ticks: list[Tick] = []
         for wave in self._waves(bars):
-            candles = self._candles(wave.open_time_ms)
-            chosen = rows_until(len(self.markets), wave.rows)
-            seen = self.features.on_closed(wave, chosen)
-            for horizon, logic in self.horizons.items():
-                settled, issued = logic.on_closed(wave.rows, candles, seen)
-                ticks.append(Tick(horizon, wave, settled, issued))
+            seen = self.features.on_closed(wave, rows_until(len(self.markets), wave.rows))
+            ticks += self._ticks(wave, seen)
         return ticks
 
     def on_open(self, bars: Bars) -> list[Tick]:
@@ -187,6 +183,16 @@ class Learner:
 
     # ------------------------------------------------------------------- waves
 
+    def _ticks(self, wave: Bars, seen: Seen) -> list[Tick]:
+        if not _is_sorted(wave.rows):  # only the pool has to know who came first
+            order = np.argsort(wave.rows)
+            wave, seen = wave.at(order), seen.at(order)
+        candles, ticks = self._candles(wave.open_time_ms), []
+        for horizon, logic in self.horizons.items():
+            settled, issued = logic.on_closed(wave.rows, candles, seen)
+            ticks.append(Tick(horizon, wave, settled, issued))
+        return ticks
+
     def _candles(self, open_time_ms: Ints) -> Ints:
         """Return the numbers of candles, one more for each width."""
         return (open_time_ms - ORIGIN_MS[self.interval]) // self.width_ms
@@ -236,9 +242,15 @@ def _first_repeat(rows: Ints) -> int:
     >>> _first_repeat(np.array([3, 1, 3])), _first_repeat(np.array([3, 1]))
     (2, 2)
     """
+    if _is_sorted(rows):
+        return len(rows)
     _, first = np.unique(rows, return_index=True)
     if len(first) == len(rows):
         return len(rows)
     is_first = np.zeros(len(rows), dtype=np.bool_)
     is_first[first] = True
     return int(np.argmin(is_first))
+
+
+def _is_sorted(rows: Ints) -> bool:
+    return bool((rows[1:] > rows[:-1]).all())

@@ -7,7 +7,16 @@ import numpy as np
 
 from chaintide.agents.learning.experts import logistic, logit
 from chaintide.agents.learning.rules import BASE, EXPERTS, Rules
-from chaintide.agents.learning.table import Column, Flags, Floats, Rows, Table, bounded
+from chaintide.agents.learning.table import (
+    Column,
+    Flags,
+    Floats,
+    Rows,
+    Table,
+    bounded,
+    cells_of,
+    summed,
+)
 
 MOST_FLAT: Final = 0.98
 LEAST_FLAT: Final = 1e-6
@@ -120,7 +129,7 @@ class Mixture:
         """Return one probability out of those of the experts; ``flat`` is how many stay."""
         floats, least = self.table.floats, self.rules.least_probability
         base = logit(experts[:, BASE])
-        mixed = np.einsum("mk,mk->m", floats["weights"][rows], experts)
+        mixed = summed(cells_of(floats["weights"], rows) * experts)
         shift = bounded(logit(mixed) - base, -LARGEST_SHIFT, LARGEST_SHIFT)
         calibrated = base + floats["slope"][rows] * shift + floats["offset"][rows]
         up = bounded(logistic(calibrated), least, 1.0 - least)
@@ -138,8 +147,8 @@ class Mixture:
         """
         gains = np.log(outcome.likely)
         gains -= gains[:, BASE, None]
-        trust = self.table.floats["trust"][outcome.rows]
-        return np.where(outcome.flat, 0.0, -np.einsum("mk,mk->m", trust, gains))
+        trust = cells_of(self.table.floats["trust"], outcome.rows)
+        return np.where(outcome.flat, 0.0, -summed(trust * gains))
 
     def learn(self, outcome: Outcome) -> None:
         """Weigh and calibrate by labels."""
@@ -148,14 +157,14 @@ class Mixture:
 
     def _weigh(self, outcome: Outcome) -> None:
         rows, share = outcome.rows, self.rules.share
-        weights = self.table.floats["weights"][rows]
+        weights = cells_of(self.table.floats["weights"], rows)
         likely = outcome.likely
         if self.horizon > 1:
             likely = likely ** (1.0 / self.horizon)
         weighed = weights * likely
-        weighed *= ((1.0 - share) / np.einsum("mk->m", weighed))[:, None]
+        weighed *= ((1.0 - share) / summed(weighed))[:, None]
         weighed += share * self.prior
-        trust = self.table.floats["trust"][rows]
+        trust = cells_of(self.table.floats["trust"], rows)
         moved = weighed - trust
         moved /= self.rules.trust_span * self.horizon
         trust += moved

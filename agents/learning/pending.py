@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from chaintide.agents.learning.rules import EXPERTS, FEATURES, QUANTILES, Rules
-from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Table
+from chaintide.agents.learning.table import Column, Flags, Floats, Ints, Table, cells_of, run_of
 
 PENDING: Final = 1
 RESOLVED: Final = 2
@@ -47,7 +47,7 @@ class Entries:
         cls, features: Floats, experts: Floats, quantiles: Floats, **single: Floats
     ) -> "Entries":
         """Return entries made of their parts."""
-        block = np.zeros((len(features), _WIDTH))
+        block = np.zeros((len(features), _WIDTH), order="F")
         block[:, _FEATURES], block[:, _EXPERTS], block[:, _QUANTILES] = features, experts, quantiles
         for name, column in single.items():
             block[:, _PLACES[name]] = column
@@ -64,12 +64,12 @@ class Entries:
     @property
     def experts(self) -> Floats:
         """Return what every expert said."""
-        return np.ascontiguousarray(self.block[:, _EXPERTS])
+        return self.block[:, _EXPERTS]
 
     @property
     def quantiles(self) -> Floats:
         """Return the quantiles of the return, in units of ``spread``."""
-        return np.ascontiguousarray(self.block[:, _QUANTILES])
+        return self.block[:, _QUANTILES]
 
     def single(self, name: str) -> Floats:
         """Return one number of each entry."""
@@ -119,14 +119,14 @@ class PendingLogic:
 
     def issue(self, rows: Ints, candles: Ints, entries: Entries) -> None:
         """Keep predictions made when ``candles`` closed."""
-        ints, slots = self.table.ints, self._slots(rows, candles)
+        slots, chosen, ints = run_of(self._slots(rows, candles)), run_of(rows), self.table.ints
         self._entries()[slots] = entries.block
-        ints["candle"].reshape(-1)[slots] = candles
-        ints["label_candle"].reshape(-1)[slots] = _LONG_AGO
-        ints["state"].reshape(-1)[slots] = PENDING
-        ints["is_amended"].reshape(-1)[slots] = 0
-        ints["last"][rows] = candles
-        ints["issued"][rows] += 1
+        self._ring("candle")[slots] = candles
+        self._ring("label_candle")[slots] = _LONG_AGO
+        self._ring("state")[slots] = PENDING
+        self._ring("is_amended")[slots] = 0
+        ints["last"][chosen] = candles
+        ints["issued"][chosen] += 1
 
     def due(self, rows: Ints, candles: Ints) -> Iterator[Due]:
         """Yield what is due when ``candles`` close, oldest first; what is too late becomes void."""
@@ -139,30 +139,33 @@ class PendingLogic:
         for late in range(most - 1, -1, -1):
             issued = candles - late - self.horizon
             slots = self._slots(rows, issued)
-            waits = ints["candle"].reshape(-1)[slots] == issued
-            waits &= ints["state"].reshape(-1)[slots] == PENDING
+            kept = run_of(slots)
+            waits = self._ring("candle")[kept] == issued
+            waits &= self._ring("state")[kept] == PENDING
             places = np.flatnonzero(waits)
-            if len(places):
+            if len(places) == len(rows):  # as mostly
+                yield Due(places, rows, slots, issued)
+            elif len(places):
                 yield Due(places, rows[places], slots[places], issued[places])
 
     def entries(self, due: Due) -> Entries:
         """Return what was kept of predictions."""
-        return Entries(self._entries().take(due.slots, axis=0))
+        return Entries(cells_of(self._entries(), run_of(due.slots)))
 
     def before(self, due: Due) -> tuple[Floats, Floats, Ints]:
         """Return up and base probabilities of one candle before those due, and of which."""
         slots = self._slots(due.rows, due.candles - 1)
-        found = np.flatnonzero(self.table.ints["candle"].reshape(-1)[slots] == due.candles - 1)
-        flat, starts = self.table.floats["entries"].reshape(-1), slots[found] * _WIDTH
-        return flat.take(starts + _PLACES["p_up"]), flat.take(starts + _PLACES["p_base"]), found
+        found = np.flatnonzero(self._ring("candle")[run_of(slots)] == due.candles - 1)
+        kept, entries = run_of(slots[found]), self._entries()
+        return entries[kept, _PLACES["p_up"]], entries[kept, _PLACES["p_base"]], found
 
     def resolve(self, due: Due, candles: Ints, outcomes: Floats) -> None:
         """Give predictions their labels, seen when ``candles`` closed."""
-        ints = self.table.ints
-        ints["state"].reshape(-1)[due.slots] = RESOLVED
-        ints["label_candle"].reshape(-1)[due.slots] = candles
-        self._entries()[due.slots, _PLACES["outcome"]] = outcomes
-        ints["resolved"][due.rows] += 1
+        slots = run_of(due.slots)
+        self._ring("state")[slots] = RESOLVED
+        self._ring("label_candle")[slots] = candles
+        self._entries()[slots, _PLACES["outcome"]] = outcomes
+        self.table.ints["resolved"][run_of(due.rows)] += 1
 
     def expire(self, rows: Ints, candle: int) -> Ints:
         """Make void what ``rows`` have pending for too long when ``candle`` has closed.
@@ -178,12 +181,13 @@ class PendingLogic:
         found = (ints["label_candle"][row] == candle) & (ints["state"][row] == RESOLVED)
         places = np.flatnonzero(found)
         rows = np.full(len(places), row)
-        return Due(places, rows, row * self.size + places, ints["candle"][row, places])
+        candles = ints["candle"][row, places]
+        return Due(places, rows, self._slots(rows, candles), candles)
 
     def amend(self, due: Due, outcomes: Floats) -> None:
         """Replace labels; each prediction counts as amended once."""
         self._entries()[due.slots, _PLACES["outcome"]] = outcomes
-        is_amended = self.table.ints["is_amended"].reshape(-1)
+        is_amended = self._ring("is_amended")
         np.add.at(self.table.ints["amended"], due.rows, 1 - is_amended[due.slots])
         is_amended[due.slots] = 1
 
@@ -199,10 +203,14 @@ class PendingLogic:
         )
 
     def _entries(self) -> Floats:
-        return self.table.floats["entries"].reshape(-1, _WIDTH)
+        return self.table.floats["entries"].T.reshape(_WIDTH, -1).T
+
+    def _ring(self, name: str) -> Ints:
+        return self.table.ints[name].T.reshape(-1)
 
     def _slots(self, rows: Ints, candles: Ints) -> Ints:
-        return rows * self.size + candles % self.size
+        # Those of one candle are side by side.
+        return candles % self.size * self.table.capacity + rows
 
     def _void_before(self, rows: Ints, least_due: Ints) -> Ints:
         ints = self.table.ints

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from chaintide.agents.learning.table import Flags, Floats, Ints
+from chaintide.agents.learning.table import Flags, Floats, Ints, summed
 
 KEPT: Final = 32  # candles: a market that is further behind is told nothing
 _LONG_AGO: Final = -(2**62)
@@ -91,11 +91,11 @@ class Versions:
         [2.0, 3.0, 3.0, 4.0]
         """
         if (candles == self.candles[-1]).all():  # as mostly
-            return np.asarray(np.einsum("mf,f->m", features, self.weights[-1]))
+            return summed(features * self.weights[-1])
         places = np.searchsorted(self.candles, candles)
         found = np.zeros(len(features))
         for place in set(places.tolist()) - {0}:
             told = weights if place == KEPT else self.weights[place]
             here = places == place
-            found[here] = np.einsum("mf,f->m", features[here], told)
+            found[here] = summed(features[here] * told)
         return found

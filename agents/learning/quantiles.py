@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from chaintide.agents.learning.rules import QUANTILES, Rules
-from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded
+from chaintide.agents.learning.table import Column, Floats, Ints, Rows, Table, bounded, cells_of
 
 NORMAL: Final = (-1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645)
 LARGEST: Final = 20.0
@@ -21,12 +21,12 @@ class QuantileLogic:
 
     def of(self, rows: Rows) -> Floats:
         """Return the quantiles in order, in units of volatility."""
-        return np.array(self.table.floats["quantiles"][rows])
+        return np.array(cells_of(self.table.floats["quantiles"], rows))
 
     def learn(self, rows: Rows, returns: Floats) -> None:
         """Move every quantile of ``rows`` a little towards or away from what came."""
         rules, labels = self.rules, self.table.floats["labels"][rows]
-        quantiles = self.table.floats["quantiles"][rows]
+        quantiles = cells_of(self.table.floats["quantiles"], rows)
         step = np.maximum(rules.quantile_step, rules.first_quantile_step / (labels + 20.0))
         below = returns[:, None] < quantiles
         quantiles = quantiles + step[:, None] * (_SHARES - below)

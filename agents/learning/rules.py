@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 FEATURES: Final = (
     "return_1",
     "return_3",

@@ -109,22 +109,23 @@ class Scores:
 
     def add(self, rows: Rows, graded: Graded, flat: Flags, sign: int = 1) -> None:
         """Count labels, or with ``sign`` -1 take them back."""
-        block = np.empty((len(flat), len(_SUMS)))
+        block = np.empty((len(flat), len(_SUMS)), order="F")
         block[:, 0] = 1.0
         block[:, 1] = flat
         block[:, 2], block[:, 3] = graded.log_loss, graded.log_loss_base
         block[:, 4], block[:, 5] = graded.brier, graded.brier_base
         block[:, 6:] = graded.covered
         self.table.floats["sums"][rows] += block if sign == 1 else sign * block
-        places = np.arange(self.table.capacity)[rows] * FINE + fine_bin(graded.p_up)
-        self.table.floats["said"].reshape(-1)[places] += sign * graded.p_up
-        self.table.floats["counts"].reshape(-1)[places] += sign * (1.0 + _CAME * graded.rose)
+        markets = self.table.capacity
+        places = fine_bin(graded.p_up) * markets + np.arange(markets)[rows]
+        self.table.floats["said"].T.reshape(-1)[places] += sign * graded.p_up
+        self.table.floats["counts"].T.reshape(-1)[places] += sign * (1.0 + _CAME * graded.rose)
 
     def add_gap(
         self, rows: Rows, rose: Floats, p_up: Floats, p_base: Floats, sign: int = 1
     ) -> None:
         """Count labels that begin one candle after their prediction, or take them back."""
-        block = np.empty((len(rose), len(_GAP_SUMS)))
+        block = np.empty((len(rose), len(_GAP_SUMS)), order="F")
         block[:, 0], block[:, 1], block[:, 2] = 1.0, (p_up - rose) ** 2, (p_base - rose) ** 2
         self.table.floats["gap_sums"][rows] += block if sign == 1 else sign * block
 

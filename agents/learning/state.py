@@ -33,7 +33,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One array of the body; ``kind`` is as NumPy writes it, such as ``<f8``."""
+    """One array of the body, rows last; ``kind`` is as NumPy writes it, such as ``<f8``."""
 
     name: str
     kind: str
@@ -64,9 +64,11 @@ def entries(learner: Learner, stamp: Stamp) -> list[Entry]:
     """Return the records of a snapshot, in the order in which they must be written."""
     names = msgspec.json.encode(learner.markets)
     arrays = all_arrays(learner)
-    parts = [Part(name, a.dtype.newbyteorder("<").str, list(a.shape)) for name, a in arrays.items()]
+    parts = [
+        Part(name, a.dtype.newbyteorder("<").str, list(a.T.shape)) for name, a in arrays.items()
+    ]
     body = len(names).to_bytes(8, "little") + names
-    body += b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
+    body += b"".join(a.T.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
     size = MAX_CHUNK_BYTES - _STAMP_BYTES
     chunks = [body[start : start + size] for start in range(0, len(body), size)]
     header = Header(
@@ -176,7 +178,7 @@ def _fill(learner: Learner, header: Header, body: bytes) -> None:
     for part in header.parts:
         count = int(np.prod(part.shape))
         cells = np.frombuffer(body, dtype=part.kind, count=count, offset=start)
-        arrays[part.name] = cells.reshape(part.shape)
+        arrays[part.name] = cells.reshape(part.shape).T
         start += cells.nbytes
     for name, array in learner.loose().items():
         array[...] = arrays[name]

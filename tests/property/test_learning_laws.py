@@ -67,6 +67,19 @@ def test_hundreds_of_markets_in_any_grouping_give_the_same_bits():
     assert bits(one) == bits(other)
 
 
+def test_candles_that_come_in_any_order_are_told_row_by_row_beside_their_predictions():
+    candles, learner = as_bars(paths(60, 40)), new_learner(40)
+    rng = np.random.default_rng(2)
+    for hour in range(60):
+        for part in np.split(hour * 40 + rng.permutation(40), [hour % 40]):
+            came = candles.at(part)
+            for tick in learner.on_closed(came):
+                assert tick.bars.rows.tolist() == tick.issued.rows.tolist() == sorted(came.rows)
+                assert (np.log(tick.bars.price) == tick.issued.log_price).all()
+                prices = dict(zip(came.rows.tolist(), came.price.tolist(), strict=True))
+                assert tick.bars.price.tolist() == [prices[row] for row in sorted(prices)]
+
+
 def test_markets_that_become_known_later_do_not_depend_on_grouping():
     prices = paths(30, 5)
     candles = joined([as_bars(prices[:, : 1 + hour // 6])
