@@ -39,7 +39,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """
         if self.expires_ms is None or now_ms < self.expires_ms:
             return self.data
-        return msgspec.json.encode(msgspec.json.decode(self.data) | {"status": "expired"})
+        head, key, tail = self.data.rpartition(b'"status":"')
+        return head + key + b"expired" + tail[tail.index(b'"') :]
 
 
 @dataclass(frozen=True, slots=True)
