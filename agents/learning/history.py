@@ -55,9 +55,10 @@ class History:
 
 
 def of_candles(candles: Iterable[Recorded], interval: Interval) -> History:
-    """Return candles of ``interval``, made of shorter ones if need be."""
+    """Return candles of ``interval``, made of shorter ones if need be, without unfinished ones."""
     windows: dict[tuple[Market, int], Recorded] = {}
-    for candle in sorted(candles, key=lambda one: one.open_time_ms):
+    ordered = sorted(candles, key=lambda one: one.open_time_ms)
+    for candle in ordered:
         place = (candle.market, open_time_ms(candle.open_time_ms, interval))
         before = windows.get(place)
         windows[place] = (
@@ -71,6 +72,8 @@ def of_candles(candles: Iterable[Recorded], interval: Interval) -> History:
                 volume=before.volume + candle.volume,
             )
         )
+    for unfinished in _unfinished(ordered, interval):
+        del windows[unfinished]
     return _history(list(windows.values()), interval)
 
 
@@ -84,6 +87,22 @@ def of_trades(trades: Iterable[Row], interval: Interval) -> History:
         tape.sort(key=lambda trade: (trade.time_us, trade.id))
         recorded += _with_mids(_closed(market, tape, interval), interval)
     return _history(recorded, interval)
+
+
+def _unfinished(candles: list[Recorded], interval: Interval) -> list[tuple[Market, int]]:
+    last: dict[Market, int] = {}
+    width: dict[Market, int] = {}  # of a market's candles: the shortest way from one to the next
+    for market, opened_ms in ((each.market, each.open_time_ms) for each in candles):
+        if market in last:
+            width[market] = min(width.get(market, WIDTH_MS[interval]), opened_ms - last[market])
+        last[market] = opened_ms
+    places = {market: open_time_ms(last[market], interval) for market in width}
+    ends = {market: place + WIDTH_MS[interval] for market, place in places.items()}
+    return [
+        (market, place)
+        for market, place in places.items()
+        if width[market] < WIDTH_MS[interval] and last[market] + width[market] < ends[market]
+    ]
 
 
 def _closed(market: Market, tape: list[Row], interval: Interval) -> list[Candle]:

@@ -181,6 +181,15 @@ def test_shorter_candles_are_put_together():
     assert history.bars.price.tolist() == [100.0 + n % 7 for n in (59, 119, 179)]
 
 
+def test_a_candle_that_shorter_ones_do_not_fill_to_its_end_has_not_closed():
+    minutes = lines(100.0 + np.arange(130.0), width_ms=60_000)
+    hours = lines([100.0, 101.0, 102.0], "test:B")
+    assert backtest_files.parsed([HEADER, *minutes], "1h").history.last.tolist() == [159.0, 219.0]
+    assert backtest_files.parsed([HEADER, *minutes[:60]], "1h").history.last.tolist() == [159.0]
+    assert backtest_files.parsed([HEADER, *hours], "1h").history.last.tolist() == [100, 101, 102]
+    assert backtest_files.parsed([HEADER, hours[0]], "1h").history.last.tolist() == [100.0]
+
+
 def test_a_header_that_lacks_a_column_is_named():
     with pytest.raises(BadRecordError, match="lacks volume"):
         list(backtest_files.read_candles(["market,open_time_ms,open,high,low,close"]))
