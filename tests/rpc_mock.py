@@ -19,6 +19,7 @@ FAULTS = (
     "429",
     "503",
     "time-out",
+    "hangs up",
     "not JSON",
     "too busy",
     "range limit",
@@ -47,6 +48,7 @@ class MockNode:
         self.dead: set[str] = set()  # methods that fail until they are taken out
         self.happened: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.callers: Counter[tuple[str, int]] = Counter()  # requests by connection
         self.has_receipts = True
         self.has_finalized = True
         self.has_batches = True
@@ -82,27 +84,31 @@ class MockNode:
                 return fault
         return None
 
-    async def _serve(self, request: web.Request) -> web.Response:  # noqa: PLR0911
+    async def _serve(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        self.callers[_caller(request)] += 1
         calls = asked if isinstance(asked, list) else [asked]
         if any(call["method"] in self.dead for call in calls):
             self.happened["dead"] += 1
             return web.Response(status=503)
-        match self.takes("429", "503", "time-out", "not JSON"):
-            case "429":
-                return web.Response(status=429, text="slow down")
-            case "503":
-                return web.Response(status=503)
-            case "time-out":
-                await self._stop.wait()
-            case "not JSON":
-                return web.Response(text="<html>")
+        if fault := self.takes("429", "503", "time-out", "hangs up", "not JSON"):
+            return await self._fail(request, fault)
         if not isinstance(asked, list):
             return web.json_response(self._answer(asked))
         if not self.has_batches:
             return web.json_response(answer({"id": None}, error={"code": -32600, "message": "one"}))
         self.calls["batches"] += 1
         return web.json_response([self._answer(call) for call in reversed(calls)])
+
+    async def _fail(self, request: web.Request, fault: str) -> web.Response:
+        match fault:
+            case "429" | "503":
+                return web.Response(status=int(fault))
+            case "time-out":
+                await self._stop.wait()
+            case "hangs up" if request.transport is not None:
+                request.transport.close()
+        return web.Response(text="<html>")
 
     def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
         self.calls[call["method"]] += 1
@@ -231,6 +237,12 @@ class MockNode:
             case "duplicate index":
                 logs[2] = msgspec.structs.replace(logs[2], log_index=logs[1].log_index)
         return logs
+
+
+def _caller(request: web.Request) -> tuple[str, int]:
+    """Return the other end of the connection."""
+    assert request.transport is not None
+    return request.transport.get_extra_info("peername")
 
 
 def hex_word(number: int) -> str:

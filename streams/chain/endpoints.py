@@ -48,13 +48,15 @@ def complaint_of(code: int, message: str) -> Complaint:
 class Endpoint:
     """One node; ``is_checked`` once it has said that it is of the right chain.
 
-    What it says it does not know it is asked for again after ten minutes.
+    ``outages`` are how often it failed; calls that were out at the same time failed once. What it
+    says it does not know it is asked for again after ten minutes.
     """
 
     url: str
     breaker: Breaker = field(default_factory=Breaker)
     is_checked: bool = False
     is_foreign: bool = False
+    outages: int = 0
     _lacking: dict[str, int] = field(default_factory=dict[str, int])  # until when, by what
 
     def lacks(self, what: str, *, now_ms: int) -> bool:
@@ -99,8 +101,14 @@ class Endpoints:
         """Prefer the next one from now on."""
         self._first = (self._first + 1) % len(self.all)
 
-    def on_failure(self, endpoint: Endpoint, *, now_ms: int) -> None:
-        """Count a failure of ``endpoint``: prefer another, and ask it for its chain again."""
+    def on_failure(self, endpoint: Endpoint, outages: int, *, now_ms: int) -> None:
+        """Count a failure of ``endpoint``: prefer another, and ask it for its chain again.
+
+        Not if it has failed since the call began, when there had been so many ``outages``.
+        """
+        if endpoint.outages != outages:
+            return
+        endpoint.outages += 1
         endpoint.breaker.on_failure(now_ms=now_ms)
         endpoint.is_checked = False
         if self.first is endpoint:

@@ -6,17 +6,11 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
-from aiohttp import (
-    ClientError,
-    ClientResponseError,
-    ClientSession,
-    ClientTimeout,
-    TCPConnector,
-)
-from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint, RPCResponse
+from aiohttp import ClientError, ClientResponseError, ClientTimeout
+from web3.types import RPCEndpoint
 
 from chaintide.streams.chain.endpoints import Complaint, Endpoint, Endpoints, complaint_of
+from chaintide.streams.chain.provider import Answer, Provider
 from chaintide.streams.errors import ChaintideError, FatalError, RetryableError
 
 logger = logging.getLogger(__name__)
@@ -38,57 +32,6 @@ class RestingError(RetryableError):
     """No endpoint was asked: all of them are left alone for a while."""
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    id: int | str | None = None
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: Any = None
-
-
-_answer = msgspec.json.Decoder(_Answer)
-_answers: msgspec.json.Decoder[_Answer | list[_Answer]] = msgspec.json.Decoder(
-    _Answer | list[_Answer]
-)
-
-
-class _Provider(AsyncHTTPProvider):
-    """Web3.py's provider, with results left for whoever knows their shape.
-
-    It has a session of its own. Web3.py's are behind one lock of the whole process, which is never
-    given back when a call is cancelled while it waits for it.
-    """
-
-    _session: ClientSession | None = None
-
-    async def disconnect(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def ask_many(
-        self, method: str, many: Sequence[Sequence[object]]
-    ) -> _Answer | list[_Answer]:
-        """Return the answers to a batch, in any order, or the one that says why there is none."""
-        calls = [
-            {"jsonrpc": "2.0", "id": n, "method": method, "params": params}
-            for n, params in enumerate(many)
-        ]
-        request = msgspec.json.encode(calls)
-        return _answers.decode(await self._make_request(RPCEndpoint(method), request))
-
-    async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:  # noqa: ARG002
-        if self._session is None:
-            connector = TCPConnector(force_close=True)
-            self._session = ClientSession(raise_for_status=True, connector=connector)
-        options = self.get_request_kwargs()
-        async with self._session.post(
-            str(self.endpoint_uri), data=request_data, **options
-        ) as response:
-            return await response.read()
-
-    @staticmethod
-    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        return {"result": _answer.decode(raw_response)}
-
-
 class Rpc:
     """The endpoints of one chain as one node.
 
@@ -107,9 +50,7 @@ class Rpc:
         self.endpoints = Endpoints([Endpoint(url) for url in urls])
         self._now_ms = now_ms
         options = {"timeout": ClientTimeout(total=timeout_s)}
-        self._providers = {
-            url: _Provider(url, options, exception_retry_configuration=None) for url in urls
-        }
+        self._providers = {url: Provider(url, options) for url in urls}
 
     async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401  JSON
         """Return the result of ``method``, as ``read`` does, decoded.
@@ -196,13 +137,13 @@ class Rpc:
         self, endpoint: Endpoint, what: str, ask: Callable[[], Awaitable[_T]]
     ) -> _T | str:
         """Return the answer of one endpoint, or what went wrong; "" if it lacks ``what``."""
-        fault = ""
+        fault, outages = "", endpoint.outages
         try:
             await self._check(endpoint)
             result = await ask()
         except RetryableError as error:
             fault = f"{endpoint.url}: {error}"
-            self.endpoints.on_failure(endpoint, now_ms=self._now_ms())
+            self.endpoints.on_failure(endpoint, outages, now_ms=self._now_ms())
             logger.warning("endpoint failed method=%s error=%s", what, fault)
         except RpcError as error:
             if error.complaint != "unknown method":
@@ -248,14 +189,14 @@ class Rpc:
             if _is_refusal(error):
                 raise RpcError("unknown method", f"{type(error).__name__} {error}") from error
             raise RetryableError(f"{type(error).__name__} {error}") from error
-        if isinstance(told, _Answer):
+        if isinstance(told, Answer):
             raise RpcError("unknown method", str(told.error))
         results = {one.id: one.result for one in told if one.error is None}
         found = [results.get(n) for n in range(len(many))]
         return [raw if isinstance(raw, msgspec.Raw) else None for raw in found]
 
 
-def _result(method: str, params: Sequence[object], told: _Answer) -> msgspec.Raw:
+def _result(method: str, params: Sequence[object], told: Answer) -> msgspec.Raw:
     if told.error is None:
         if isinstance(told.result, msgspec.UnsetType):
             raise RetryableError(f"not an answer to {method}")

@@ -222,6 +222,51 @@ async def test_calls_that_are_given_up_leave_the_way_free_for_others():
         await rpc.close()
 
 
+async def test_calls_one_after_the_other_share_a_connection():
+    async with MockNode(grown()) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0)
+        for _ in range(5):
+            await rpc.call("eth_chainId")
+        assert [*node.callers.values()] == [6], "the first call asks for the chain, too"
+        await rpc.close()
+
+
+async def test_a_node_that_closes_a_connection_is_asked_once_more_over_a_new_one():
+    async with MockNode(grown()) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0)
+        await rpc.call("eth_chainId")
+        node.faults["hangs up"] = 1
+        assert await rpc.call("eth_chainId") == hex(RULES.chain_id)
+        assert await rpc.call("eth_chainId") == hex(RULES.chain_id)
+        assert node.happened["hangs up"] == 1
+        assert rpc.endpoints.all[0].outages == 0
+        assert len(node.callers) == 3
+        node.faults["hangs up"] = 2
+        with pytest.raises(RetryableError, match="ServerDisconnectedError"):
+            await rpc.call("eth_chainId")
+        assert node.happened["hangs up"] == 3
+        assert rpc.endpoints.all[0].outages == 1
+        await rpc.close()
+
+
+async def test_calls_that_fail_together_are_one_outage():
+    async with MockNode(grown()) as node:
+        rpc = Rpc([node.url], RULES.chain_id, lambda: 0)
+        await rpc.call("eth_chainId")
+        for outages in range(1, 5):
+            node.faults["503"] = 8
+            calls = [rpc.call("eth_chainId") for _ in range(8)]
+            failures = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(failure) for failure in failures} == {RetryableError}
+            assert rpc.endpoints.all[0].outages == outages
+        node.faults["503"] = 1
+        with pytest.raises(RetryableError, match="503"):
+            await rpc.call("eth_chainId")
+        with pytest.raises(RestingError):
+            await rpc.call("eth_chainId")
+        await rpc.close()
+
+
 NONSENSE = [
     {"result": None},
     {"result": 5},
@@ -599,8 +644,8 @@ async def test_while_every_endpoint_rests_ranges_do_not_shrink():
     async with MockNode(chain) as node:
         rpc = Rpc([node.url], RULES.chain_id, lambda: 0, timeout_s=5)
         past = Past(Node(rpc, RULES), new_watch(), print)
-        for _ in range(5):
-            rpc.endpoints.on_failure(rpc.endpoints.all[0], now_ms=0)
+        for outages in range(5):
+            rpc.endpoints.on_failure(rpc.endpoints.all[0], outages, now_ms=0)
         with pytest.raises(RestingError):
             [at async for at, _ in past.read(Range(0, 20), [AMM], None)]
         rpc.endpoints.all[0].breaker.on_success()
