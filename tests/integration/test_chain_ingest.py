@@ -23,6 +23,7 @@ from chaintide.streams.chain.bloom import bloom_bits
 from chaintide.streams.chain.endpoints import LACKING_MS
 from chaintide.streams.chain.follower import MAX_REJECTS, ChainRules
 from chaintide.streams.chain.ingest import ChainFeed
+from chaintide.streams.chain.lease import Lease
 from chaintide.streams.chain.node import Node
 from chaintide.streams.chain.past import FIRST_SIZE, Past
 from chaintide.streams.chain.pools import OWN, Stranger
@@ -544,7 +545,8 @@ async def test_a_node_that_changes_logs_of_the_past_is_found_and_does_no_harm():
             assert set(feed.rejects) == {"logs differ"}
 
 
-async def test_a_node_that_makes_a_block_of_the_past_up_is_passed_over():
+async def test_a_node_that_makes_a_block_of_the_past_up_is_passed_over(monkeypatch):
+    monkeypatch.setattr(ingest, "AGAIN_S", 0.01)
     chain, ledger = grown(300), MemoryLedger()
     async with MockNode(chain) as liar, MockNode(chain) as node:
         made_up = {**liar._header(chain.blocks[100]), "hash": "0x" + "66" * 32}
@@ -562,6 +564,43 @@ async def test_a_node_that_makes_a_block_of_the_past_up_is_passed_over():
                     await asyncio.sleep(0.01)
             assert ledger.ends() == {}
             assert not task.done()
+
+
+class FullLedger(MemoryLedger):
+    """Takes a few finished blocks, and then no more until there is room."""
+
+    def __init__(self, ends: int) -> None:
+        super().__init__()
+        self.left = ends
+        self.room = asyncio.Event()
+
+    async def write(self, plan: Plan) -> None:
+        if self.left == 0:
+            await self.room.wait()
+        await super().write(plan)
+        self.left -= isinstance(self.log[-1], BlockEnd) if self.log else False
+
+
+async def test_a_release_amid_a_walk_of_the_past_hands_over_what_is_written():
+    chain, ledger = grown(200), FullLedger(ends=2)
+    async with MockNode(chain) as node:
+        async with following([node], ledger) as (feed, task):
+            feed._past.size = 20
+            await ledger.until(lambda: ledger.left == 0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            ledger.room.set()
+            assert 0 < len(ledger.ends()) < len(chain.blocks)
+            onlooker = Lease("two")
+            onlooker.on_look(ledger.log, now_ms=0)
+            assert not onlooker.is_over
+            await feed.release()
+            onlooker.on_look(ledger.log[-1:], now_ms=0)
+            assert onlooker.is_over
+        successor = ledger.reader()
+        async with following([node], successor, writer="two"):
+            await ledger.until(is_at_head(chain, ledger))
+    check(chain, ledger)
 
 
 async def test_a_past_that_does_not_join_what_is_final_halts_the_chain(monkeypatch):
