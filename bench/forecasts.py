@@ -40,7 +40,7 @@ class Rounds:
         self.within_s = within_s
         self.chance = random.Random(1)
         self.prices = dict.fromkeys(markets, 100.0)
-        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 2_000
+        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 22  # so that they end about now
         self.sent_s: dict[tuple[str, int], float] = {}
         self.latencies_ms: list[float] = []
         self.missing = 0
