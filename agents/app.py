@@ -163,7 +163,7 @@ class FaustWorker:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    **self.config.kafka.producer_options(linger_ms=2), request_timeout_ms=30_000
+                    **self.config.kafka.producer_options(linger_ms=0), request_timeout_ms=30_000
                 )
                 await producer.start()
                 self._producer = producer

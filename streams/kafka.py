@@ -45,7 +45,7 @@ class KafkaConfig:
             "acks": "all",
             "enable_idempotence": True,
             "linger_ms": linger_ms,
-            "max_batch_size": 1 << 18,
+            "max_batch_size": 1 << 20,
             "max_request_size": 8 << 20,
         }
 

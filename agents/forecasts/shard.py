@@ -20,6 +20,7 @@ MAX_UNACKED = 20_000  # then all partitions wait until this one is durable
 SCORES_AT_ONCE = 20
 SNAPSHOT_EVERY_S = 30.0
 LATEST_S = 90.0
+PAUSE_S = 0.001  # so that Kafka is sent what one partition predicts while the next one learns
 QUIET_S = 2.0  # after candles closed nothing else should keep the next prediction waiting
 
 
@@ -70,7 +71,9 @@ class ForecastShard:
     async def emit(self, levels: range) -> None:  # noqa: ARG002  intervals are emitted together
         """Learn from what came and send what is predicted."""
         async with self._sending:
-            await self.out.send(self._predictions())
+            if predictions := self._predictions():
+                await self.out.send(predictions)
+                await asyncio.sleep(PAUSE_S)
 
     async def flush(self) -> None:
         """Send what is predicted; if it is time, make all of it durable and acknowledge it."""
