@@ -49,13 +49,27 @@ def nearest(asked: str, names: Mapping[Market, str]) -> list[str]:
 def advice(asked: str, names: Mapping[Market, str]) -> str:
     """Return what to say of ``asked`` where no one market is called so.
 
-    >>> advice("kraken:BTCUSD", {Market("kraken:BTC-USD"): "kraken:BTC-USD"})
+    >>> names = {Market("kraken:BTC-USD"): "kraken:BTC-USD"}
+    >>> advice("kraken:BTCUSD", names)
     'no market kraken:BTCUSD; the nearest: kraken:BTC-USD'
+    >>> advice("kraken:X", names)
+    'no market kraken:X; there is kraken:BTC-USD'
     """
     found = ", ".join(nearest(asked, names))
     if asked in names.values():
         return f"several markets are called {asked}: {found}"
-    return f"no market {asked}; the nearest: {found}" if found else f"no market {asked}"
+    if found:
+        return f"no market {asked}; the nearest: {found}"
+    return f"no market {asked}; there is {_some(asked, names)}" if names else f"no market {asked}"
+
+
+def _some(asked: str, names: Mapping[Market, str]) -> str:
+    """Return what a few markets are called, first those of the venue that was asked for."""
+    venue = f"{asked.partition(':')[0]}:"
+    known = islice(names.values(), LOOKED_AT)
+    found = sorted(known, key=lambda name: (not name.startswith(venue), name))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
 
 
 def _likeness(asked: str, name: str) -> float:

@@ -33,7 +33,8 @@ HISTORY = 1_200  # minutes, more than one page of history
 OURS = Market("kraken:PAGE-USD")  # the exchange does not trade it, we do
 # A server that is dead refuses or breaks off; one that has just started says 503 until it has read.
 IS_OUR_DOING = re.compile(
-    r"ERR_CONNECTION_RE|ERR_EMPTY_RESPONSE|status of 503|WebSocket connection to .* failed"
+    r"ERR_CONNECTION_RE|ERR_EMPTY_RESPONSE|ERR_CONTENT_LENGTH_MISMATCH|"
+    r"status of 503|WebSocket connection to .* failed"
 )
 
 # How high the list of what is unusual is when it is long, and how high two of its entries are.

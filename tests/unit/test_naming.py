@@ -36,7 +36,14 @@ def test_the_nearest_names_come_first():
     assert nearest("kraken:RUST-USDC", NAMES)[0] == "local:RUST-USDC"
     assert len(nearest("kraken:NO-USD", NAMES)) == 3
     assert nearest("1", NAMES) == nearest("", NAMES) == nearest("BTC", {}) == []
-    assert advice("xxx", NAMES) == "no market xxx"
+
+
+def test_where_none_is_near_a_few_are_told_those_of_the_venue_first():
+    assert advice("local:XXX", NAMES) == (
+        "no market local:XXX; there is local:RUST-USDC, kraken:ADA-USD, kraken:BTC-USD and 3 more"
+    )
+    assert advice("xxx", {RUST: "local:RUST-USDC"}) == "no market xxx; there is local:RUST-USDC"
+    assert advice("xxx", {}) == "no market xxx"
 
 
 def test_many_markets_are_not_all_looked_at():
