@@ -27,9 +27,9 @@ STATE_COLORS: Final = {"live": "green", "reconnecting": "yellow"}
 
 @dataclass(slots=True)
 class Newest:
-    """The newest candles of one channel; ``state`` says how the connection is."""
+    """The newest candles of what is called ``title``; ``state`` says how the connection is."""
 
-    channel: str
+    title: str
     state: str = "connecting"
     candles: dict[int, Candle] = field(default_factory=dict[int, Candle])
 
@@ -50,16 +50,16 @@ class Newest:
         """Return what the terminal shows."""
         word, _, reason = self.state.partition(":")
         color = STATE_COLORS.get(word, "yellow")
-        head = Text.assemble((self.channel, "bold"), "  ", (f"● {word}", color), reason)
+        head = Text.assemble((self.title, "bold"), "  ", (f"● {word}", color), reason)
         return Group(head, as_table([self.candles[open_ms] for open_ms in sorted(self.candles)]))
 
 
-def line(candle: Candle) -> str:
+def line(title: str, candle: Candle) -> str:
     """Return a candle as one line of text, for terminals that cannot be redrawn."""
     mark = candle.status if candle.complete else f"{candle.status}, incomplete"
     opened = datetime.fromtimestamp(candle.open_time_ms / 1000, UTC)
     return (
-        f"{candle.market} {candle.interval} {opened:%Y-%m-%dT%H:%MZ} O {candle.open} "
+        f"{title} {opened:%Y-%m-%dT%H:%MZ} O {candle.open} "
         f"H {candle.high} L {candle.low} C {candle.close} V {candle.volume} "
         f"({counted(candle.trades, 'trade')}, {mark}, revision {candle.revision})"
     )
@@ -72,19 +72,20 @@ async def watch(url: str, market: str, interval: Interval, console: Console) -> 
         ConfigError: If there is no server at ``url``, or no such market.
     """
     names = await _names(url)
-    newest = Newest(f"candles:{market_of(market, names) or market}:{interval}")
+    meant = market_of(market, names) or market
+    newest = Newest(f"{names.get(Market(meant), meant)} {interval}")
 
     def on_break(reason: str) -> None:
         newest.state = f"reconnecting: {reason}"
         if not console.is_terminal:
             console.print(newest.state)
 
-    events = stream(url, newest.channel, snapshot=SHOWN, on_break=on_break)
+    events = stream(url, f"candles:{meant}:{interval}", snapshot=SHOWN, on_break=on_break)
     try:
         if not console.is_terminal:
             async for event in events:
                 for candle in newest.on_event(event):
-                    console.print(line(candle), soft_wrap=True, highlight=False)
+                    console.print(line(newest.title, candle), soft_wrap=True, highlight=False)
             return
         with Live(console=console, refresh_per_second=4, get_renderable=newest.table):
             async for event in events:

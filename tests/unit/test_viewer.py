@@ -17,6 +17,7 @@ from chaintide.streams.errors import ConfigError
 from chaintide.streams.records import Candle
 
 CHANNEL = f"candles:{MARKET}:1m"
+TITLE = f"{MARKET} 1m"
 
 
 def event(kind: str, *candles: Candle) -> Event:
@@ -31,7 +32,7 @@ def shown(newest: Newest) -> str:
 
 
 def test_the_newest_candles_are_shown_in_their_newest_form():
-    newest = Newest(CHANNEL)
+    newest = Newest(TITLE)
     newest.on_event(event("snapshot", *[candle(minute) for minute in range(SHOWN)]))
     changed = candle(SHOWN - 1, close="123.456")
     newest.on_event(event("correction", changed))
@@ -40,27 +41,27 @@ def test_the_newest_candles_are_shown_in_their_newest_form():
     assert min(newest.candles) == candle(1).open_time_ms
     assert newest.candles[changed.open_time_ms] == changed
     text = shown(newest)
-    assert f"{CHANNEL}  ● live" in text
+    assert f"{TITLE}  ● live" in text
     assert "123.456" in text
 
 
 def test_a_snapshot_replaces_all_that_was_there():
-    newest = Newest(CHANNEL)
+    newest = Newest(TITLE)
     newest.on_event(event("snapshot", candle(1), candle(2)))
     newest.on_event(event("snapshot", candle(5)))
     assert list(newest.candles) == [candle(5).open_time_ms]
 
 
 def test_a_break_is_shown_with_its_reason():
-    newest = Newest(CHANNEL, state="reconnecting: connection closed")
+    newest = Newest(TITLE, state="reconnecting: connection closed")
     assert "● reconnecting connection closed" in shown(newest)
 
 
 def test_a_line_says_all_of_a_candle():
-    assert line(candle(0, open="7", high="9", low="6", close="8", volume="0.5")) == (
+    assert line(TITLE, candle(0, open="7", high="9", low="6", close="8", volume="0.5")) == (
         f"{MARKET} 1m 1970-01-01T00:00Z O 7 H 9 L 6 C 8 V 0.5 (3 trades, closed, revision 1)"
     )
-    assert "(3 trades, closed, incomplete, revision 1)" in line(candle(0, complete=False))
+    assert "(3 trades, closed, incomplete, revision 1)" in line(TITLE, candle(0, complete=False))
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_without_a_terminal_every_change_is_a_line(url):
         while not console.file.getvalue():  # noqa: ASYNC110  a console tells nobody
             await asyncio.sleep(0.01)
     watching.cancel()
-    assert console.file.getvalue() == line(candle(3)) + "\n"
+    assert console.file.getvalue() == line(TITLE, candle(3)) + "\n"
 
 
 async def test_an_unknown_market_is_an_error(url):
