@@ -29,14 +29,14 @@ from chaintide.streams.records import CandleBatch, Market
 from chaintide.streams.topics import CANDLES
 
 CHANNELS = 125  # of a client
-HORIZONS = 3
 
 
 class Rounds:
     """Candles of all markets, minute by minute, and when what was learned from them arrived."""
 
-    def __init__(self, markets: list[Market], within_s: float) -> None:
+    def __init__(self, markets: list[Market], horizons: int, within_s: float) -> None:
         self.markets = markets
+        self.horizons = horizons
         self.within_s = within_s
         self.chance = random.Random(1)
         self.prices = dict.fromkeys(markets, 100.0)
@@ -57,7 +57,7 @@ class Rounds:
         values = [(m, codec.encode(self.batch(m, number))) for m in self.markets]
         issued = (self.first + number + 1) * MINUTE_MS
         self.arrived.clear()
-        self.missing = len(self.markets) * HORIZONS
+        self.missing = len(self.markets) * self.horizons
         began_s = time.perf_counter()
         for place, (market, value) in enumerate(values):
             due_s = began_s + self.within_s * place / len(values)
@@ -94,7 +94,7 @@ class Rounds:
         self.frames.clear()
 
 
-async def start(on: Cluster, *arguments: str) -> asyncio.subprocess.Process:
+async def start(on: Cluster, horizons: str, *arguments: str) -> asyncio.subprocess.Process:
     environment = {
         **os.environ,
         "PYTHONPATH": str(BENCH),
@@ -102,6 +102,7 @@ async def start(on: Cluster, *arguments: str) -> asyncio.subprocess.Process:
         "CHAINTIDE_PARTITIONS": str(PARTITIONS),
         "CHAINTIDE_DATA_DIR": str(on.home),
         "CHAINTIDE_FORECAST_INTERVALS": "1m",
+        "CHAINTIDE_HORIZONS": horizons,
     }
     command = (sys.executable, "-m", "chaintide.api.cli", *arguments)
     return await asyncio.create_subprocess_exec(
@@ -124,15 +125,18 @@ async def subscribed(url: str, markets: list[Market]) -> ClientConnection:
     return client
 
 
-async def measure(count: int, rounds: int, within_s: float) -> list[float]:
+async def measure(count: int, rounds: int, horizons: str, within_s: float) -> list[float]:
     markets = [Market(f"bench:M{n:04d}-USD") for n in range(count)]
     async with cluster() as on, AsyncExitStack() as stack:
         options = on.kafka.producer_options(linger_ms=2)
         producer = await stack.enter_async_context(AIOKafkaProducer(**options))
-        roles = [await start(on, "forecast"), await start(on, "serve", "--port", "0")]
+        roles = [
+            await start(on, horizons, "forecast"),
+            await start(on, horizons, "serve", "--port", "0"),
+        ]
         listening = []
         try:
-            running = Rounds(markets, within_s)
+            running = Rounds(markets, len(horizons.split(",")), within_s)
             running.missing = 0
             assert roles[1].stdout is not None
             url = (await roles[1].stdout.readline()).decode().strip()
@@ -164,8 +168,8 @@ async def measure(count: int, rounds: int, within_s: float) -> list[float]:
     return running.latencies_ms
 
 
-def main(markets: int, rounds: int, within_s: float) -> None:
-    latencies_ms = asyncio.run(measure(markets, rounds, within_s))
+def main(markets: int, rounds: int, horizons: str, within_s: float) -> None:
+    latencies_ms = asyncio.run(measure(markets, rounds, horizons, within_s))
     cuts = quantiles(latencies_ms, n=100)
     report(
         "forecasts.p99",
@@ -176,6 +180,7 @@ def main(markets: int, rounds: int, within_s: float) -> None:
         worst=max(latencies_ms),
         markets=markets,
         rounds=rounds,
+        horizons=horizons,
         within_s=within_s,
         probabilities=len(latencies_ms),
     )
@@ -185,6 +190,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--markets", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--horizons", default="1,5,15", help="in candles, as the setting has them")
     parser.add_argument("--within-s", type=float, default=0.0, help="spread the candles of a round")
     arguments = parser.parse_args()
-    main(arguments.markets, arguments.rounds, arguments.within_s)
+    main(arguments.markets, arguments.rounds, arguments.horizons, arguments.within_s)
