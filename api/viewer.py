@@ -72,8 +72,8 @@ async def watch(url: str, market: str, interval: Interval, console: Console) -> 
         ConfigError: If there is no server at ``url``, or no such market.
     """
     names = await _names(url)
-    meant = market_of(market, names) or market
-    newest = Newest(f"{names.get(Market(meant), meant)} {interval}")
+    meant = market_of(market, names) or Market(market)
+    newest = Newest(f"{names.get(meant, meant)} {interval}")
 
     def on_break(reason: str) -> None:
         newest.state = f"reconnecting: {reason}"

@@ -32,23 +32,26 @@ class Node:
             if error.complaint != "unknown method":
                 raise
             return None
-        return None if raw is None else self._plain(header_of(raw))
+        return self._told(None if raw is None else header_of(raw))
 
     async def header_at(self, number: int) -> Header | None:
         """Return the block of this number."""
         raw = await self.rpc.call("eth_getBlockByNumber", hex(number), False)  # noqa: FBT003
-        return None if raw is None else self._plain(header_of(raw))
+        return self._told(None if raw is None else header_of(raw))
 
     async def headers_at(self, numbers: Sequence[int]) -> list[Header | None]:
         """Return the blocks of these numbers."""
         many = [(hex(number), False) for number in numbers]
-        told = map(header_in, await self.rpc.read_many("eth_getBlockByNumber", many))
-        return [None if header is None else self._plain(header) for header in told]
+        told = await self.rpc.read_many("eth_getBlockByNumber", many)
+        return [self._told(header_in(raw)) for raw in told]
 
     async def header_with(self, block_hash: str) -> Header | None:
         """Return the block of this hash."""
         raw = await self.rpc.call("eth_getBlockByHash", block_hash, False)  # noqa: FBT003
-        return None if raw is None else self._plain(header_of(raw))
+        return self._told(None if raw is None else header_of(raw))
+
+    def _told(self, header: Header | None) -> Header | None:
+        return None if header is None else self._plain(header)
 
     def _plain(self, header: Header) -> Header:
         """Return ``header`` with no other claims than this chain makes."""

@@ -103,15 +103,15 @@ class Publishing:
             rebuilt=dict(rebuilt),
             makes=dict(makes),
         )
-        return [[self._block(owner)]]
+        return self.noting(owner)
 
     def releasing(self) -> Plan:
         """Return what says that the chain may be followed by whoever stands by."""
-        return [[self._block(Released(chain=self.chain, epoch=self.epoch))]]
+        return self.noting(Released(chain=self.chain, epoch=self.epoch))
 
     def living(self) -> Plan:
         """Return what says that the chain still has its owner."""
-        return [[self._block(Alive(chain=self.chain, epoch=self.epoch))]]
+        return self.noting(Alive(chain=self.chain, epoch=self.epoch))
 
     def noting(self, record: BlockMessage) -> Plan:
         """Return what writes ``record`` into the block log."""
