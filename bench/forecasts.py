@@ -10,17 +10,19 @@ import asyncio
 import json
 import os
 import random
+import re
 import sys
 import time
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Sequence
 from statistics import quantiles
 
-from aiokafka import AIOKafkaProducer
+import uvloop
+from confluent_kafka import Producer
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from rig.candles import closed
 from rig.kafka import PARTITIONS, Cluster, cluster
 from rig.machine import BENCH
 from rig.report import report
-from websockets.asyncio.client import ClientConnection, connect
 
 from chaintide.streams import codec
 from chaintide.streams.intervals import MINUTE_MS
@@ -29,6 +31,40 @@ from chaintide.streams.records import CandleBatch, Market
 from chaintide.streams.topics import CANDLES
 
 CHANNELS = 125  # of a client
+LONGEST_S = 10.0
+ISSUED, GRANTED = b'"status":"issued"', b'"ok":true'
+SAID = re.compile(rb'"market":"([^"]+)","interval":"1m","horizon":\d+,"issued_at":(\d+)')
+
+
+class Client(WSListener):
+    """Counts predictions as they come; they are read when nothing is timed."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[float, bytes]] = []
+        self.count = 0
+        self.granted = 0
+        self.is_cut = False
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  picows calls it
+        if frame.msg_type == WSMsgType.TEXT:
+            payload = frame.get_payload_as_bytes()
+            self.frames.append((time.perf_counter(), payload))
+            self.count += payload.count(ISSUED)
+            self.granted += payload.count(GRANTED)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
+        self.is_cut = True
+
+    def read(self) -> list[tuple[float, str, int]]:
+        """Return when each prediction came, of which market and candle, and forget them."""
+        found = [
+            (arrived_s, market.decode(), int(issued_at))
+            for arrived_s, payload in self.frames
+            for market, issued_at in SAID.findall(payload)
+        ]
+        self.frames.clear()
+        self.count = 0
+        return found
 
 
 class Rounds:
@@ -40,58 +76,47 @@ class Rounds:
         self.within_s = within_s
         self.chance = random.Random(1)
         self.prices = dict.fromkeys(markets, 100.0)
-        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 22  # so that they end about now
+        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 20  # so that they end about now
         self.sent_s: dict[tuple[str, int], float] = {}
         self.latencies_ms: list[float] = []
-        self.missing = 0
-        self.frames: list[tuple[float, str]] = []
-        self.arrived = asyncio.Event()
 
     def batch(self, market: Market, number: int) -> CandleBatch:
         self.prices[market] *= 1 + self.chance.gauss(0, 0.001)
         candle = closed(market, (self.first + number) * MINUTE_MS, self.prices[market])
         return CandleBatch(market=market, generation=1, offset=number, candles=[candle])
 
-    async def close(self, producer: AIOKafkaProducer, number: int) -> None:
-        """Let all markets close a candle, and wait until all has arrived or 10 s are over."""
-        values = [(m, codec.encode(self.batch(m, number))) for m in self.markets]
+    async def send(self, producer: Producer, number: int) -> None:
+        """Send the candles of all markets, at once or spread evenly."""
+        records = [
+            (market, partition_of(market, PARTITIONS), codec.encode(self.batch(market, number)))
+            for market in self.markets
+        ]
         issued = (self.first + number + 1) * MINUTE_MS
-        self.arrived.clear()
-        self.missing = len(self.markets) * self.horizons
         began_s = time.perf_counter()
-        for place, (market, value) in enumerate(values):
-            due_s = began_s + self.within_s * place / len(values)
+        for place, (market, home, value) in enumerate(records):
+            due_s = began_s + self.within_s * place / len(records)
             if (wait_s := due_s - time.perf_counter()) > 0:
                 await asyncio.sleep(wait_s)
             self.sent_s[market, issued] = time.perf_counter()
-            home = partition_of(market, PARTITIONS)
-            await producer.send(CANDLES.name, value, key=market.encode(), partition=home)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.arrived.wait(), 10)
-        self.read()
-        if self.missing > 0:
-            print(f"{self.missing} probabilities did not arrive", file=sys.stderr)
+            producer.produce(CANDLES.name, value, market.encode(), home)
+            producer.poll(0)
 
-    async def listen(self, client: ClientConnection) -> None:
-        async for frame in client:
-            now_s = time.perf_counter()
-            text = str(frame)
-            self.frames.append((now_s, text))
-            self.missing -= text.count('"type":"update"')
-            if self.missing <= 0:
-                self.arrived.set()
-
-    def read(self) -> None:
-        """Note how old what came was; not while anything is timed that shares the machine."""
-        for now_s, frame in self.frames:
-            for line in frame.split("\n"):
-                message = json.loads(line)
-                if message.get("type") == "update":
-                    said = message["data"]
-                    sent_s = self.sent_s.get((said["market"], said["issued_at"]))
-                    if sent_s is not None:
-                        self.latencies_ms.append((now_s - sent_s) * 1_000)
-        self.frames.clear()
+    async def close(self, producer: Producer, clients: Sequence[Client], number: int) -> None:
+        """Let all markets close a candle, and wait until all has arrived or 10 s are over."""
+        await self.send(producer, number)
+        latest_s = time.perf_counter() + LONGEST_S
+        left = wanted = len(self.markets) * self.horizons
+        while left > 0 and time.perf_counter() < latest_s:
+            await asyncio.sleep(0.002)
+            left = wanted - sum(client.count for client in clients)
+        if any(client.is_cut for client in clients):
+            raise SystemExit("the server has closed a connection")
+        if left > 0:
+            print(f"{number}: {left} probabilities did not arrive", file=sys.stderr)
+        for client in clients:
+            for arrived_s, market, issued_at in client.read():
+                if (sent_s := self.sent_s.get((market, issued_at))) is not None:
+                    self.latencies_ms.append((arrived_s - sent_s) * 1_000)
 
 
 async def start(on: Cluster, horizons: str, *arguments: str) -> asyncio.subprocess.Process:
@@ -110,58 +135,50 @@ async def start(on: Cluster, horizons: str, *arguments: str) -> asyncio.subproce
     )
 
 
-async def subscribed(url: str, markets: list[Market]) -> ClientConnection:
-    client = await connect(url, max_size=None)
-    for first in range(0, len(markets), 25):
-        channels = [{"ch": f"prob:{market}:1m"} for market in markets[first : first + 25]]
-        await client.send(json.dumps({"id": first, "op": "subscribe", "channels": channels}))
-        answer: dict[str, object] = {}
-        while "ok" not in answer:  # updates may come before it, or with it
-            lines = str(await client.recv()).split("\n")
-            answer = next((found for found in map(json.loads, lines) if "ok" in found), {})
-        if not answer["ok"]:
-            raise SystemExit(f"refused: {answer}")
+async def subscribed(url: str, markets: list[Market]) -> tuple[WSTransport, Client]:
+    """Return a client that has been granted the channels of ``markets``."""
+    transport, client = await ws_connect(Client, url)
+    parts = [markets[first : first + 25] for first in range(0, len(markets), 25)]
+    for number, part in enumerate(parts):
+        channels = [{"ch": f"prob:{market}:1m"} for market in part]
+        request = {"id": number, "op": "subscribe", "channels": channels}
+        transport.send(WSMsgType.TEXT, json.dumps(request).encode())
         await asyncio.sleep(0.25)  # five requests a second are granted
-    return client
+    assert isinstance(client, Client)
+    await asyncio.sleep(1)
+    if client.granted != len(parts):
+        raise SystemExit(f"refused: {client.frames[-1]}")
+    client.read()
+    return transport, client
 
 
 async def measure(count: int, rounds: int, horizons: str, within_s: float) -> list[float]:
     markets = [Market(f"bench:M{n:04d}-USD") for n in range(count)]
-    async with cluster() as on, AsyncExitStack() as stack:
-        options = on.kafka.producer_options(linger_ms=2)
-        producer = await stack.enter_async_context(AIOKafkaProducer(**options))
+    async with cluster() as on:
+        producer = Producer({"bootstrap.servers": on.kafka.bootstrap, "linger.ms": 1})
         roles = [
             await start(on, horizons, "forecast"),
             await start(on, horizons, "serve", "--port", "0"),
         ]
-        listening = []
         try:
             running = Rounds(markets, len(horizons.split(",")), within_s)
-            running.missing = 0
             assert roles[1].stdout is not None
             url = (await roles[1].stdout.readline()).decode().strip()
             for number in range(20):  # they learn of the markets, and have something to say
-                for market in markets:
-                    value = codec.encode(running.batch(market, number))
-                    place = partition_of(market, PARTITIONS)
-                    await producer.send(CANDLES.name, value, key=market.encode(), partition=place)
-            await producer.flush()
+                await running.send(producer, number)
+            producer.flush()
             await asyncio.sleep(15)
-            clients = [
-                await subscribed(f"{url.replace('http', 'ws')}/ws/v1", markets[first:][:CHANNELS])
-                for first in range(0, count, CHANNELS)
-            ]
-            listening = [asyncio.create_task(running.listen(client)) for client in clients]
+            parts = [markets[first:][:CHANNELS] for first in range(0, count, CHANNELS)]
+            address = f"{url.replace('http', 'ws')}/ws/v1"
+            lines = await asyncio.gather(*(subscribed(address, part) for part in parts))
             for number in range(20, 23 + rounds):
                 if number == 23:
                     running.latencies_ms.clear()
-                await running.close(producer, number)
+                await running.close(producer, [client for _, client in lines], number)
                 await asyncio.sleep(0.5)
-            for client in clients:
-                await client.close()
+            for transport, _ in lines:
+                transport.disconnect()
         finally:
-            for task in listening:
-                task.cancel()
             for role in roles:
                 role.terminate()
                 await role.communicate()
@@ -169,7 +186,7 @@ async def measure(count: int, rounds: int, horizons: str, within_s: float) -> li
 
 
 def main(markets: int, rounds: int, horizons: str, within_s: float) -> None:
-    latencies_ms = asyncio.run(measure(markets, rounds, horizons, within_s))
+    latencies_ms = uvloop.run(measure(markets, rounds, horizons, within_s))
     cuts = quantiles(latencies_ms, n=100)
     report(
         "forecasts.p99",
