@@ -39,7 +39,8 @@ ANSWERS: Final[dict[str, type[msgspec.Struct]]] = {
     "slow": messages.Slow,
     "goaway": messages.Goaway,
 }
-# What an entry of a snapshot is, and what an update carries.
+# What an entry of a snapshot is, and what an update carries: one, or a list of them.
+LISTED: Final = ("trades", "prob")
 ENTRIES: Final[dict[str, type[msgspec.Struct]]] = {
     "trades": TapeTrade,
     "ticker": TickerFigures,
@@ -60,7 +61,9 @@ def describe(version: str) -> dict[str, Any]:
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
     entries = [{"$ref": SCHEMAS + entry.__name__} for entry in ENTRIES.values()]
-    trades = {"type": "array", "items": {"$ref": SCHEMAS + "TapeTrade"}}
+    lists = [
+        {"type": "array", "items": {"$ref": SCHEMAS + ENTRIES[kind].__name__}} for kind in LISTED
+    ]
     schemas["Answer"] = {
         "title": "Answer",
         "description": messages.Answer.__doc__,
@@ -79,8 +82,11 @@ def describe(version: str) -> dict[str, Any]:
         "type": "array",
         "items": {"anyOf": entries},
     }
+    alone = [
+        {"$ref": SCHEMAS + entry.__name__} for kind, entry in ENTRIES.items() if kind not in LISTED
+    ]
     retraction = {"$ref": SCHEMAS + "Retraction"}
-    schemas["UpdateMessage"]["properties"]["data"] = {"anyOf": [trades, *entries[1:], retraction]}
+    schemas["UpdateMessage"]["properties"]["data"] = {"anyOf": [*lists, *alone, retraction]}
     every = REQUESTS | ANSWERS
     return {
         "asyncapi": "3.0.0",

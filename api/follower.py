@@ -86,7 +86,7 @@ class Follower:
     _next: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     _behind: set[TopicPartition] = field(default_factory=set[TopicPartition])
     _precedence: Precedence = field(default_factory=Precedence)
-    _issued: int = 0
+    _urgent: int = 0
 
     @property
     def lack(self) -> str:
@@ -226,9 +226,9 @@ class Follower:
 
     async def _give_way(self, topic: str) -> None:
         """Let candles wait while predictions come of others that closed with them."""
-        now_s, issued = asyncio.get_running_loop().time(), self.view.forecasts.issued
-        if issued != self._issued:
-            self._issued = issued
+        now_s, urgent = asyncio.get_running_loop().time(), self.view.forecasts.urgent
+        if urgent != self._urgent:
+            self._urgent = urgent
             self._precedence.on_urgent(now_s=now_s)
         await asyncio.sleep(self._precedence.wait_s(now_s=now_s) if topic == CANDLES.name else 0)
 

@@ -44,6 +44,22 @@ MAX_TOGETHER: Final = 200  # predictions in one record, about 160 kB
 _batches: Final = msgspec.json.Decoder(CandleBatch)
 
 
+def together(said: Iterable[Prediction], count: int) -> list[list[Prediction]]:
+    """Return predictions in lists of about ``count``, those of one market and time side by side.
+
+    None of these are parted, and those of one market stay in their order.
+    """
+    made: dict[tuple[Market, Interval, int], list[Prediction]] = {}
+    for one in said:
+        made.setdefault((one.market, one.interval, one.issued_at), []).append(one)
+    lists: list[list[Prediction]] = []
+    for some in made.values():
+        if not lists or len(lists[-1]) >= count:
+            lists.append([])
+        lists[-1] += some
+    return lists
+
+
 class ForecastsLogic:
     """Learns from the candles of one partition, each once, and predicts.
 
@@ -113,12 +129,8 @@ class ForecastsLogic:
         self._refresh()
         said, self._said = self._said, []
         return [
-            PredictionBatch(
-                generation=self.generation,
-                offset=self.offset,
-                predictions=said[first : first + MAX_TOGETHER],
-            )
-            for first in range(0, len(said), MAX_TOGETHER)
+            PredictionBatch(generation=self.generation, offset=self.offset, predictions=some)
+            for some in together(said, MAX_TOGETHER)
         ]
 
     def grades(self, most: int) -> list[ModelScore]:

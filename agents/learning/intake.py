@@ -75,16 +75,23 @@ def predictions(
     """
     issued, horizon, interval, width = tick.issued, tick.horizon, learner.interval, learner.width_ms
     speeds = learner.horizons[horizon].champion.own.table.floats["speed"][issued.rows].tolist()
+    versions = {speed: version(learner.rules, speed) for speed in set(speeds)}
     prices = np.exp(np.minimum(issued.log_price[:, None] + issued.quantiles, _MOST_LOG)).tolist()
     columns = (
-        issued.rows, issued.candles, issued.p_up, issued.p_flat, 1.0 - issued.p_up - issued.p_flat,
-        issued.confidence, issued.evidence, issued.labels, np.exp(issued.log_price), tick.bars.mid,
+        issued.rows, learner.close_ms(issued.candles), issued.p_up, issued.p_flat,
+        1.0 - issued.p_up - issued.p_flat, issued.confidence, issued.evidence, issued.labels,
+        np.exp(issued.log_price), tick.bars.mid,
     )  # fmt: skip
     places = zip(*(column.tolist() for column in columns), prices, speeds, strict=True)
+    model, due_ms, fresh_ms = (
+        f"{interval}/{horizon}",
+        horizon * width,
+        width + min(width, PATIENCE_MS),
+    )
     records = []
-    for row, candle, up, flat, down, sure, evidence, labels, price, mid, along, speed in places:
+    for row, close_ms, up, flat, down, sure, evidence, labels, price, mid, along, speed in places:
         market = learner.markets[row]
-        issued_at = learner.close_ms(candle) if now_ms is None else now_ms
+        issued_at = close_ms if now_ms is None else now_ms
         records.append(
             Prediction(
                 prediction_id=f"{market}|{interval}|{horizon}|{issued_at}",
@@ -92,8 +99,8 @@ def predictions(
                 interval=interval,
                 horizon=horizon,
                 issued_at=issued_at,
-                due_at=issued_at + horizon * width,
-                expires_at=issued_at + width + min(width, PATIENCE_MS),
+                due_at=issued_at + due_ms,
+                expires_at=issued_at + fresh_ms,
                 p_up=up,
                 p_flat=flat,
                 p_down=down,
@@ -104,8 +111,8 @@ def predictions(
                 price_source="vwap" if mid else "close",
                 price_target=along[3],
                 quantiles=along,
-                model_id=f"{interval}/{horizon}",
-                model_version=version(learner.rules, speed),
+                model_id=model,
+                model_version=versions[speed],
                 features_hash=_FEATURES_HASH,
                 methodology=METHODOLOGY,
                 status=status,

@@ -6,6 +6,7 @@ order it says the same, however they are grouped into calls. No clock, no I/O.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from chaintide.streams.records import Market
 DEFAULT_HORIZONS = (1, 5, 15)
 MAX_HORIZON = 48
 _LONG_AGO = -(2**62)
+_Number = TypeVar("_Number", int, Ints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Learner:
                 table.grow(row + 1)
         return row
 
-    def close_ms(self, candle: int) -> int:
-        """Return when the candle of this number closes."""
+    def close_ms(self, candle: _Number) -> _Number:
+        """Return when the candle of this number closes, or those of these numbers."""
         return ORIGIN_MS[self.interval] + (candle + 1) * self.width_ms
 
     def rows(self, markets: Sequence[Market]) -> Ints:

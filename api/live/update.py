@@ -1,10 +1,12 @@
 """What the hub is fed with, and where it asks for the whole."""
 
+import re
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
+_STATUS: Final = re.compile(rb'("status":")[a-z]+')
 UpdateType = Literal["update", "correction", "retraction"]
 
 
@@ -16,8 +18,9 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     conflation goes by: of two updates with one key the later says all that the earlier said (a
     candle's open time; the same key for all of a ticker). A ``correction`` changes what was
     closed, a ``retraction`` takes back what earlier updates said. ``event_ms`` is event time,
-    ``published_ms`` the log's own time of the record. ``data`` is JSON without a line break; what
-    expires has a ``status`` in it, and whoever is sent it from ``expires_ms`` on is told so.
+    ``published_ms`` the log's own time of the record. ``data`` is JSON without a line break;
+    what expires has a ``status``, each of a list has, and whoever is sent it from ``expires_ms`` on
+    is told so.
     """
 
     channel: str
@@ -39,8 +42,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """
         if self.expires_ms is None or now_ms < self.expires_ms:
             return self.data
-        head, key, tail = self.data.rpartition(b'"status":"')
-        return head + key + b"expired" + tail[tail.index(b'"') :]
+        return _STATUS.sub(rb"\1expired", self.data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from chaintide.api.state.overlay import PLACES, seq_of
 from chaintide.streams import codec
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, Step
-from chaintide.streams.records import Market
+from chaintide.streams.records import Candle, Market
 
 MAX_SERIES: Final = 300_000
 CLAIM: Final = 20.0  # evidence from which on skill is no luck
@@ -65,12 +66,13 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Forecasts:
     """The last word on each series; beyond 300,000 series, new ones are not known.
 
-    ``issued`` counts predictions that were made as candles closed.
+    ``urgent`` counts predictions that were made as candles closed, and candles of which one is
+    still to come.
     """
 
     def __init__(self) -> None:
         self.heard_ms = 0
-        self.issued = 0
+        self.urgent = 0
         self._said: dict[tuple[Market, Interval], dict[int, Prediction]] = {}
         self._scores: dict[str, ModelScore] = {}
         self._sorted: list[str] = []
@@ -82,40 +84,62 @@ class Forecasts:
     def on_predictions(
         self, predictions: Iterable[tuple[Prediction, bytes]], offset: int, published_ms: int
     ) -> list[Update]:
-        """Take predictions, each with its JSON, and return what is to be told of the new ones."""
+        """Take predictions, each with its JSON, and return what is to be told of the new ones.
+
+        Those of one market and interval that follow each other and were made at one time are told
+        together.
+        """
         updates: list[Update] = []
         places: dict[tuple[Market, Interval], int] = {}
-        for said, text in predictions:
-            series = (said.market, said.interval)
-            place = places.get(series, 0)
-            if place >= PLACES or not self.on_prediction(said):
+        for (market, interval, made_ms, expires_ms), pairs in groupby(predictions, _together):
+            place = places.get((market, interval), 0)
+            if place >= PLACES:
                 continue
-            places[series] = place + 1
+            series = self._series(market, interval)
+            news = [pair for pair in pairs if self._is_news(series, pair[0])]
+            if not news:
+                continue
+            places[market, interval] = place + 1
+            data = b"[" + b",".join([text for _, text in news]) + b"]"
             updates.append(
                 Update(
-                    channel=f"prob:{said.market}:{said.interval}",
+                    channel=f"prob:{market}:{interval}",
                     seq=seq_of(offset, place),
-                    key=said.horizon,
+                    key=",".join([str(said.horizon) for said, _ in news]),
                     type="update",
-                    event_ms=said.issued_at,
+                    event_ms=made_ms,
                     published_ms=published_ms,
-                    data=codec.encode(said) if b"\n" in text else text,
-                    expires_ms=said.expires_at,
+                    data=codec.encode([said for said, _ in news]) if b"\n" in data else data,
+                    expires_ms=expires_ms,
                 )
             )
         return updates
 
+    def on_candle(self, candle: Candle) -> None:
+        """Note that a candle is there: what is predicted as it closes comes right after it."""
+        series = self._said.get((candle.market, candle.interval))
+        if series and candle.status != "open":
+            said = next(iter(series.values()))
+            self.urgent += said.issued_at < candle.close_time_ms < said.expires_at
+
     def on_prediction(self, said: Prediction) -> bool:
         """Take a prediction, and return whether it is news."""
-        key = (said.market, said.interval)
-        if key not in self._said and len(self._said) >= MAX_SERIES:
+        return self._is_news(self._series(said.market, said.interval), said)
+
+    def _series(self, market: Market, interval: Interval) -> dict[int, Prediction] | None:
+        series = self._said.get((market, interval))
+        if series is None and len(self._said) < MAX_SERIES:
+            series = self._said[market, interval] = {}
+        return series
+
+    def _is_news(self, series: dict[int, Prediction] | None, said: Prediction) -> bool:
+        if series is None:
             return False
-        series = self._said.setdefault(key, {})
         known = series.get(said.horizon)
         if known is not None and said.issued_at < known.issued_at:
             return False
         series[said.horizon] = said
-        self.issued += said.status == "issued"
+        self.urgent += said.status == "issued"
         return True
 
     def on_score(self, score: ModelScore) -> None:
@@ -152,6 +176,11 @@ class Forecasts:
             if (market is None or score.market == market)
             and (interval is None or score.interval == interval)
         ]
+
+
+def _together(pair: tuple[Prediction, bytes]) -> tuple[Market, Interval, int, int]:
+    said, _ = pair
+    return said.market, said.interval, said.issued_at, said.expires_at
 
 
 def place_of(score: ModelScore) -> str:

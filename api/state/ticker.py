@@ -16,7 +16,8 @@ MINUTES: Final = 1_440
 PERCENT_PLACES: Final = 4
 _OPEN, _HIGH, _LOW, _VOLUME, _QUOTE = range(5)
 _MAX: Final = 2**63 - 1
-_NUMBER: Final = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})?")
+_NUMBER: Final = r"[0-9]{1,100}(?:\.[0-9]{1,100})?"
+_NUMBERS: Final = re.compile(" ".join([_NUMBER] * 6))
 Row = tuple[int, int, int, int, int]
 
 
@@ -45,8 +46,9 @@ class TickerFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_countable(candle: Candle) -> bool:
     """Return whether a candle's prices, sizes and trades are numbers that a ticker can take."""
-    texts = (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.quote_volume)
-    return 0 <= candle.trades <= _MAX and all(_NUMBER.fullmatch(text) for text in texts)
+    prices = f"{candle.open} {candle.high} {candle.low} {candle.close}"
+    texts = f"{prices} {candle.volume} {candle.quote_volume}"
+    return 0 <= candle.trades <= _MAX and _NUMBERS.fullmatch(texts) is not None
 
 
 class Ticker:

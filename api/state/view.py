@@ -237,6 +237,7 @@ class View:
         updates, minutes = [], []
         for seq, candle in self.overlay.apply(batch, record.offset):
             self.catalogue.on_candle(candle)
+            self.forecasts.on_candle(candle)
             updates.append(candle_update(seq, candle, record.time_ms))
             if candle.interval == "1m" and self._ticker(batch.market).put(candle):
                 minutes.append((seq, candle.updated_ms))
@@ -249,8 +250,9 @@ class View:
     def _on_predictions(self, record: LogRecord) -> list[Update]:
         said = codec.decode(_predictions, record.value).predictions
         texts = map(bytes, codec.decode(_texts, record.value).predictions)
-        pairs = zip(said, texts, strict=True)
-        known = (pair for pair in pairs if self.catalogue.on_market(pair[0].market))
+        markets = dict.fromkeys(one.market for one in said)
+        listed = set(filter(self.catalogue.on_market, markets))
+        known = [pair for pair in zip(said, texts, strict=True) if pair[0].market in listed]
         return self.forecasts.on_predictions(known, record.offset, record.time_ms)
 
     def _on_tick(self, record: LogRecord) -> list[Update]:

@@ -105,9 +105,7 @@ export class Outlook {
   onMessage(message) {
     if (message.type === "refused") return;
     if (message.type === "snapshot") this.#entries.clear();
-    for (const entry of message.type === "snapshot" ? message.data : [message.data]) {
-      this.#entries.set(entry.horizon, entry);
-    }
+    for (const entry of message.data) this.#entries.set(entry.horizon, entry);
     this.draw();
   }
 

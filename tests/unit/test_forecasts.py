@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from itertools import groupby
 
 import msgspec
 import pytest
@@ -13,7 +14,12 @@ from chaintide.agents.forecasts.changelog import (
     Memory,
     Plan,
 )
-from chaintide.agents.forecasts.partition import MAX_MARKETS, MAX_STEPS, ForecastsLogic
+from chaintide.agents.forecasts.partition import (
+    MAX_MARKETS,
+    MAX_STEPS,
+    ForecastsLogic,
+    together,
+)
 from chaintide.agents.forecasts.refreshes import MAX_RUN, Refreshes
 from chaintide.agents.forecasts.selection import MAX_AGE, Seen, Selection
 from chaintide.agents.learning.rules import Rules
@@ -344,13 +350,31 @@ def test_what_is_issued_by_a_busy_market_is_told_to_readers_before_what_is_refre
         for batch in run.logic.drain():
             pairs = [(one, codec.encode(one)) for one in batch.predictions]
             updates = readers.on_predictions(pairs, half, half * 500)
-            told += [msgspec.json.decode(one.data, type=Prediction) for one in updates]
+            for one in updates:
+                told += msgspec.json.decode(one.data, type=list[Prediction])
     issued = [one.issued_at for one in told if one.status == "issued"]
     assert issued == [minute * MINUTE_MS for minute in (1, 2, 3)]
     assert [one.issued_at for one in told] == sorted(one.issued_at for one in told)
     refreshed = [one.issued_at // 1_000 for one in told if one.status == "refreshed"]
     assert refreshed == [second for second in range(240) if second < 60 or second % 60 >= 2]
     assert len({one.prediction_id for one in told}) == len(told)
+
+
+def test_what_is_said_of_a_market_at_one_time_is_in_one_record_side_by_side():
+    world, logic = World(minutes=20), Run(Plan(("1m", "5m"), (1, 5))).logic
+    for message in world.inputs:
+        assert logic.on_input(message) == []
+    said = [one for batch in logic.drain() for one in batch.predictions]
+    records = together(random.Random(2).sample(said, len(said)), 5)
+    places = [[(one.market, one.interval, one.issued_at) for one in some] for some in records]
+    assert {len(some) for some in places[:-1]} <= {5, 6}
+    for some in places:
+        assert len(dict.fromkeys(some)) == len([*groupby(some)])
+    assert sum(len(set(some)) for some in places) == len({one for some in places for one in some})
+    by_series: dict[tuple[Market, Interval, int], list[int]] = {}
+    for one in (one for some in together(said, 5) for one in some):
+        by_series.setdefault((one.market, one.interval, one.horizon), []).append(one.issued_at)
+    assert all(times == sorted(times) for times in by_series.values())
 
 
 def test_a_market_whose_candles_close_late_is_refreshed_all_the_same():

@@ -14,7 +14,7 @@ from chaintide.api.state.forecasts import Forecasts
 from chaintide.api.state.view import LogRecord
 from chaintide.streams import codec, topics
 from chaintide.streams.intervals import MINUTE_MS
-from chaintide.streams.probabilities import Step
+from chaintide.streams.probabilities import Prediction, Step
 
 LAST = NOW_MS // MINUTE_MS - 1  # the candle that closed last
 KEYS = {"market": MARKET, "interval": "1m"}
@@ -62,16 +62,28 @@ async def test_a_server_that_starts_knows_the_newest_predictions_of_the_store(ap
     assert entry["horizon"] == 15
 
 
-def update(api: Served, *predictions: object, offset: int, time_ms: int) -> list[tuple[int, int]]:
+def update(
+    api: Served, *predictions: object, offset: int, time_ms: int
+) -> list[tuple[int, str | int]]:
     value = codec.encode(predicted(*predictions))
     record = LogRecord(topics.PROBABILITIES.name, offset, time_ms, value)
     return [(one.seq, one.key) for one in api.backend.view.on_record(record)]
 
 
-async def test_a_channel_begins_with_what_is_fresh_and_conflates_by_horizon(api: Served):
+async def test_a_channel_begins_with_what_is_fresh_and_conflates_what_was_made_together(
+    api: Served,
+):
     channel = f"prob:{MARKET}:1m"
-    found = update(api, prediction(LAST), prediction(LAST, horizon=5), offset=9, time_ms=NOW_MS)
-    assert found == [(10_000, 1), (10_001, 5)]
+    found = update(
+        api,
+        prediction(LAST - 1),
+        prediction(LAST),
+        prediction(LAST, horizon=5),
+        prediction(LAST, horizon=5, interval="5m"),
+        offset=9,
+        time_ms=NOW_MS,
+    )
+    assert found == [(10_000, "1"), (10_001, "1,5"), (10_000, "5")]
     snapshot = api.backend.view.snapshot(channel, 48)
     assert snapshot is not None
     assert (snapshot.seq, len(snapshot.data)) == (10_001, 2)
@@ -82,14 +94,51 @@ async def test_a_channel_begins_with_what_is_fresh_and_conflates_by_horizon(api:
     assert (later.seq, later.data) == (10_001, [])
 
 
+def test_only_what_is_new_of_an_update_is_told():
+    forecasts = Forecasts()
+    newer, older = prediction(LAST), prediction(LAST - 1)
+    forecasts.on_prediction(newer)
+    other = prediction(LAST - 1, horizon=5)
+    pairs = [(one, codec.encode(one)) for one in (older, other)]
+    [one] = forecasts.on_predictions(pairs, 0, NOW_MS)
+    assert msgspec.json.decode(one.data, type=list[Prediction]) == [other]
+    assert one.key == "5"
+    assert forecasts.on_predictions(pairs[:1], 1, NOW_MS) == []
+
+
 def test_an_update_says_when_it_expires_and_is_told_as_it_was_written():
+    said = [prediction(LAST), prediction(LAST, horizon=5, status="refreshed")]
+    texts = [codec.encode(one) for one in said]
+    [one] = Forecasts().on_predictions(zip(said, texts, strict=True), 0, NOW_MS)
+    expires_ms = said[0].expires_at
+    assert one.expires_ms == expires_ms
+    assert one.data_at(expires_ms - 1) == b"[" + b",".join(texts) + b"]"
+    late = msgspec.json.decode(one.data_at(expires_ms), type=list[Prediction])
+    assert late == [each.told(now_ms=expires_ms) for each in said]
+    assert {each.status for each in late} == {"expired"}
+
+
+def test_a_record_that_was_written_over_several_lines_is_told_in_one():
     said = prediction(LAST)
-    text = codec.encode(said)
-    [one] = Forecasts().on_predictions([(said, text)], 0, NOW_MS)
-    assert one.expires_ms == said.expires_at
-    assert one.data_at(said.expires_at - 1) == text
-    late = msgspec.json.decode(one.data_at(said.expires_at), type=type(said))
-    assert late == said.told(now_ms=said.expires_at)
+    [one] = Forecasts().on_predictions([(said, b"{\n}")], 0, NOW_MS)
+    assert msgspec.json.decode(one.data, type=list[Prediction]) == [said]
+
+
+def test_a_closed_candle_is_urgent_while_a_prediction_of_its_market_is_to_come():
+    forecasts, said = Forecasts(), prediction(LAST)
+    forecasts.on_candle(candle(LAST))
+    assert forecasts.urgent == 0, "nobody predicts"
+    forecasts.on_prediction(said)
+    forecasts.on_candle(candle(LAST))
+    assert forecasts.urgent == 1, "the prediction itself; nothing more is to come"
+    forecasts.on_candle(candle(LAST + 1, status="open", revision=0))
+    assert forecasts.urgent == 1
+    forecasts.on_candle(candle(LAST + 1))
+    assert forecasts.urgent == 2
+    forecasts.on_candle(candle(LAST + 3))
+    assert forecasts.urgent == 2, "nobody has predicted for long"
+    forecasts.on_prediction(prediction(LAST + 1, status="refreshed"))
+    assert forecasts.urgent == 2
 
 
 async def test_models_are_paged_and_chosen(api: Served):
