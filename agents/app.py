@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ EMIT_EVERY_S = 0.01
 EMIT_ALL_EVERY_S = 0.1  # longer intervals than the shortest change as often, to less effect
 FLUSH_EVERY_S = 0.5
 STALL_S = 60.0
+PARTING_S = 15.0
 MAX_BUFFERED = 256  # messages of all agents, each of up to 64 KiB of records
+logger = logging.getLogger(__name__)
 AnyShard = Shard | PoolShard | ForecastShard | AnomalyShard
 
 
@@ -228,6 +230,16 @@ class FaustWorker:
         for opening in openings:
             opening.cancel()
         await asyncio.gather(*openings, return_exceptions=True)
+        parting = asyncio.create_task(self._part(shards))
+        await asyncio.wait({parting}, timeout=PARTING_S)
+        if not parting.done():
+            parting.cancel()  # not awaited: what waits for Kafka may go on for minutes
+            logger.warning("not all was made durable in %.0f s; it will be read again", PARTING_S)
+        else:
+            parting.result()
+
+    async def _part(self, shards: Iterable[AnyShard]) -> None:
+        """Make everything durable and end what writes; without Kafka that takes for ever."""
         for shard in shards:
             await shard.release()
         if self._producer is not None:

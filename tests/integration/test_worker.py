@@ -17,9 +17,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
+from chaintide.agents import app
 from chaintide.agents.app import AnyShard, Crew, FaustWorker, WorkerConfig
+from chaintide.agents.changelog import Recovery
+from chaintide.agents.partition import PartitionLogic
+from chaintide.agents.shard import Shard
 from chaintide.streams import codec
 from chaintide.streams.admin import ensure_topics, lag
+from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.kafka import KafkaConfig
 from chaintide.streams.records import Candle, CandleBatch, DeadLetter, Heartbeat
 from chaintide.streams.topics import CANDLES, DEAD_LETTERS, TRADES
@@ -126,6 +131,19 @@ async def test_a_quiet_market_closes_by_heartbeats_and_a_stop_leaves_nothing_beh
     ]
 
 
+def config_of(kafka: KafkaConfig, data_dir: Path) -> WorkerConfig:
+    return WorkerConfig(
+        kafka=kafka,
+        instance="one",
+        partitions=PARTITIONS,
+        group="ending",
+        data_dir=data_dir,
+        grace_ms=0,
+        horizon_ms=0,
+        started_s=0,
+    )
+
+
 async def test_what_is_being_recovered_is_given_up_before_the_producer_when_a_worker_ends(
     kafka: KafkaConfig, tmp_path: Path
 ):
@@ -141,16 +159,7 @@ async def test_what_is_being_recovered_is_given_up_before_the_producer_when_a_wo
             told.append(place.partition)
         raise AssertionError
 
-    config = WorkerConfig(
-        kafka=kafka,
-        instance="one",
-        partitions=PARTITIONS,
-        group="ending",
-        data_dir=tmp_path,
-        grace_ms=0,
-        horizon_ms=0,
-        started_s=0,
-    )
+    config = config_of(kafka, tmp_path)
     worker = FaustWorker(config, Crew({"candles": TRADES}, silent=frozenset(), open=recover))
     await worker.app.on_partitions_assigned.send({TP(TRADES.name, 1)})
     async with asyncio.timeout(60):
@@ -158,3 +167,32 @@ async def test_what_is_being_recovered_is_given_up_before_the_producer_when_a_wo
         await worker.app.on_before_shutdown.send()
     assert told == [1]
     assert worker.shards == {}
+
+
+async def test_a_worker_ends_though_kafka_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(app, "PARTING_S", 0.5)
+    broker, opened = EmbeddedBroker(tmp_path), list[Shard]()
+
+    async def recover(config: WorkerConfig, tp: TP, producer: AIOKafkaProducer) -> AnyShard:
+        shard = Shard(tp.partition, PartitionLogic(config.rules, Recovery()), producer)
+        opened.append(shard)
+        return await shard.own()
+
+    kafka = await broker.start()
+    try:
+        await ensure_topics(kafka, PARTITIONS)
+        worker = FaustWorker(
+            config_of(kafka, tmp_path), Crew({"candles": TRADES}, silent=frozenset(), open=recover)
+        )
+        place = TP(TRADES.name, 1)
+        await worker.app.on_partitions_assigned.send({place})
+        async with asyncio.timeout(60):
+            assert await worker._shard(place) is not None
+    finally:
+        await broker.stop()
+    await opened[0].out.send([(CANDLES, None, b"{}")])
+    async with asyncio.timeout(10):
+        await worker.app.on_before_shutdown.send()
+    assert "not all was made durable" in caplog.text
