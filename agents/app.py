@@ -4,27 +4,18 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import faust
-import msgspec
 import uvloop
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
-from chaintide.agents.anomalies.shard import AnomalyShard
-from chaintide.agents.book import LEVELS, Rules
-from chaintide.agents.consumer import PromptConsumer
-from chaintide.agents.forecasts.shard import ForecastShard
+from chaintide.agents.book import LEVELS
+from chaintide.agents.crew import AnyShard, Crew, WorkerConfig
 from chaintide.agents.partition import Input
-from chaintide.agents.pool_shard import PoolShard
-from chaintide.agents.shard import Shard
 from chaintide.streams.errors import FatalError
-from chaintide.streams.kafka import KafkaConfig
-from chaintide.streams.topics import Topic
 
 GATHER_S = 0.002  # what comes together is sent together
 EMIT_EVERY_S = 0.01
@@ -34,44 +25,6 @@ STALL_S = 60.0
 PARTING_S = 15.0
 MAX_BUFFERED = 256  # messages of all agents, each of up to 64 KiB of records
 logger = logging.getLogger(__name__)
-AnyShard = Shard | PoolShard | ForecastShard | AnomalyShard
-
-
-class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker needs to know; ``started_s`` is the clock, the least generation."""
-
-    kafka: KafkaConfig
-    instance: str
-    partitions: int
-    group: str
-    data_dir: Path
-    grace_ms: int
-    horizon_ms: int
-    started_s: int
-
-    @property
-    def rules(self) -> Rules:
-        """When candles close and when they are final."""
-        return Rules(self.grace_ms * 1000, self.horizon_ms * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """What a worker works at: its agents, each with its topic, and how shards are recovered.
-
-    While more inputs come, those that came wait ``gather_s`` to be worked at together.
-    Partitions of ``silent`` topics are not recovered before something comes. Emits are spaced so
-    that they take no more than ``share`` of the time. What holds Python's lock is asked for it
-    after ``switch_s``: numpy gives it away at every step, and the thread that fetches takes it.
-    """
-
-    agents: Mapping[str, Topic]
-    silent: frozenset[Topic]
-    open: Callable[[WorkerConfig, TP, AIOKafkaProducer], Awaitable[AnyShard]]
-    share: float = 0.25
-    consumer: type[PromptConsumer] = PromptConsumer
-    switch_s: float = 0.005
-    gather_s: float = 0.0
 
 
 class FaustWorker:

@@ -6,8 +6,8 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from chaintide.agents.anomalies.shard import AnomalyShard
-from chaintide.agents.app import AnyShard, Crew, WorkerConfig
 from chaintide.agents.consumer import ImpatientConsumer
+from chaintide.agents.crew import AnyShard, Crew, WorkerConfig
 from chaintide.agents.forecasts.changelog import Plan
 from chaintide.agents.forecasts.shard import ForecastShard
 from chaintide.agents.pool_shard import PoolShard

@@ -14,7 +14,7 @@ from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.kafka import KafkaConfig
 
 if TYPE_CHECKING:
-    from chaintide.agents.app import WorkerConfig
+    from chaintide.agents.crew import WorkerConfig
 
 WORKERS_GROUP = "chaintide-candles"
 SINKS_GROUP = "chaintide-sink"
@@ -122,7 +122,7 @@ def detect(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_
 def _worker_config(
     settings: Settings, kafka_config: KafkaConfig, member: tuple[str, str], *, now_ms: int
 ) -> "WorkerConfig":
-    from chaintide.agents.app import WorkerConfig  # noqa: PLC0415
+    from chaintide.agents.crew import WorkerConfig  # noqa: PLC0415
 
     group, instance = member
     return WorkerConfig(

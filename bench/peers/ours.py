@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rig.kafka import PARTITIONS
 
-from chaintide.agents.app import WorkerConfig, run_worker
+from chaintide.agents.app import run_worker
+from chaintide.agents.crew import WorkerConfig
 from chaintide.agents.crews import CANDLE_CREW
 from chaintide.streams.kafka import KafkaConfig
 

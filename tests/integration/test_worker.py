@@ -18,8 +18,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
 from chaintide.agents import app
-from chaintide.agents.app import AnyShard, Crew, FaustWorker, WorkerConfig
+from chaintide.agents.app import FaustWorker
 from chaintide.agents.changelog import Recovery
+from chaintide.agents.crew import AnyShard, Crew, WorkerConfig
 from chaintide.agents.partition import PartitionLogic
 from chaintide.agents.shard import Shard
 from chaintide.streams import codec
