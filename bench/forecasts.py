@@ -76,7 +76,9 @@ class Rounds:
         self.within_s = within_s
         self.chance = random.Random(1)
         self.prices = dict.fromkeys(markets, 100.0)
-        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 20  # so that they end about now
+        self.first = (
+            time.time_ns() // 1_000_000 // MINUTE_MS - 20
+        )  # so that the first 20 end about now
         self.sent_s: dict[tuple[str, int], float] = {}
         self.latencies_ms: list[float] = []
 
@@ -147,7 +149,7 @@ async def subscribed(url: str, markets: list[Market]) -> tuple[WSTransport, Clie
     assert isinstance(client, Client)
     await asyncio.sleep(1)
     if client.granted != len(parts):
-        raise SystemExit(f"refused: {client.frames[-1]}")
+        raise SystemExit(f"refused: {client.frames[-1:]}")
     client.read()
     return transport, client
 

@@ -45,16 +45,17 @@ _batches: Final = msgspec.json.Decoder(CandleBatch)
 
 
 def together(said: Iterable[Prediction], count: int) -> list[list[Prediction]]:
-    """Return predictions in lists of about ``count``, those of one market and time side by side.
+    """Return predictions in lists of ``count``, those of one market and time side by side.
 
-    None of these are parted, and those of one market stay in their order.
+    None of these are parted, so a list may have some less, or all of one time if that is more.
+    Those of one market and horizon stay in their order.
     """
     made: dict[tuple[Market, Interval, int], list[Prediction]] = {}
     for one in said:
         made.setdefault((one.market, one.interval, one.issued_at), []).append(one)
     lists: list[list[Prediction]] = []
     for some in made.values():
-        if not lists or len(lists[-1]) >= count:
+        if not lists or len(lists[-1]) + len(some) > count:
             lists.append([])
         lists[-1] += some
     return lists
@@ -124,7 +125,7 @@ class ForecastsLogic:
         return []
 
     def drain(self) -> list[PredictionBatch]:
-        """Learn what waits, and return what was said since the last call, 200 to a record."""
+        """Learn what waits, and return what was said since the last call, up to 200 to a record."""
         self._learn()
         self._refresh()
         said, self._said = self._said, []

@@ -4,8 +4,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chaintide.agents.forecasts.selection import is_on_chain
 from chaintide.agents.learning.references import has_reference
+from chaintide.streams.finality import is_on_chain
 from chaintide.streams.intervals import WIDTH_MS, Interval
 from chaintide.streams.probabilities import Prediction
 from chaintide.streams.records import Candle, Market

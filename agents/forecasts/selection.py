@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from chaintide.streams.finality import is_settled
 from chaintide.streams.intervals import WIDTH_MS, Interval
 from chaintide.streams.records import Candle, CandleBatch, Market
 
@@ -81,22 +82,6 @@ class Selection:
 
 def _series(candle: Candle) -> str:
     return f"{candle.market}|{candle.interval}"
-
-
-def is_settled(candle: Candle) -> bool:
-    """Return whether ``candle`` may be learned from."""
-    if is_on_chain(candle.market):
-        return candle.status == "final"
-    return candle.status != "open"
-
-
-def is_on_chain(market: Market) -> bool:
-    """Return whether ``market`` is one of a chain, by the address in its name.
-
-    >>> is_on_chain(Market("5151:0xa1/0x01")), is_on_chain(Market("kraken:BTC-USD"))
-    (True, False)
-    """
-    return market.partition(":")[2].startswith("0x")
 
 
 def in_order(candles: Iterable[Candle]) -> list[Candle]:

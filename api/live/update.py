@@ -6,7 +6,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-_STATUS: Final = re.compile(rb'("status":")[a-z]+')
+_STATUS: Final = re.compile(rb'("status"\s*:\s*")[a-z]+')
 UpdateType = Literal["update", "correction", "retraction"]
 
 

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Final, Literal
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from chaintide.api.live.update import Update
 from chaintide.api.state.overlay import PLACES, seq_of
 from chaintide.streams import codec
+from chaintide.streams.finality import is_settled
 from chaintide.streams.intervals import Interval
 from chaintide.streams.probabilities import ModelScore, Prediction, Step
 from chaintide.streams.records import Candle, Market
@@ -91,7 +93,7 @@ class Forecasts:
         """
         updates: list[Update] = []
         places: dict[tuple[Market, Interval], int] = {}
-        for (market, interval, made_ms, expires_ms), pairs in groupby(predictions, _together):
+        for (market, interval, made_ms, expires_ms, _), pairs in groupby(predictions, _together):
             place = places.get((market, interval), 0)
             if place >= PLACES:
                 continue
@@ -116,10 +118,10 @@ class Forecasts:
         return updates
 
     def on_candle(self, candle: Candle) -> None:
-        """Note that a candle is there: what is predicted as it closes comes right after it."""
+        """Note that a candle is there: once it can be learned from, a prediction comes."""
         series = self._said.get((candle.market, candle.interval))
-        if series and candle.status != "open":
-            said = next(iter(series.values()))
+        if series and is_settled(candle):
+            said = max(series.values(), key=attrgetter("issued_at"))
             self.urgent += said.issued_at < candle.close_time_ms < said.expires_at
 
     def on_prediction(self, said: Prediction) -> bool:
@@ -178,9 +180,9 @@ class Forecasts:
         ]
 
 
-def _together(pair: tuple[Prediction, bytes]) -> tuple[Market, Interval, int, int]:
+def _together(pair: tuple[Prediction, bytes]) -> tuple[Market, Interval, int, int, str]:
     said, _ = pair
-    return said.market, said.interval, said.issued_at, said.expires_at
+    return said.market, said.interval, said.issued_at, said.expires_at, said.status
 
 
 def place_of(score: ModelScore) -> str:

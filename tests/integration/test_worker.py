@@ -21,7 +21,7 @@ from chaintide.agents import app
 from chaintide.agents.app import FaustWorker
 from chaintide.agents.changelog import Recovery
 from chaintide.agents.crew import AnyShard, Crew, WorkerConfig
-from chaintide.agents.partition import PartitionLogic
+from chaintide.agents.partition import Input, PartitionLogic
 from chaintide.agents.shard import Shard
 from chaintide.streams import codec
 from chaintide.streams.admin import ensure_topics, lag
@@ -132,6 +132,14 @@ async def test_a_quiet_market_closes_by_heartbeats_and_a_stop_leaves_nothing_beh
     ]
 
 
+class Event:
+    is_acked = False
+
+    def ack(self) -> bool:
+        self.is_acked = True
+        return True
+
+
 def config_of(kafka: KafkaConfig, data_dir: Path) -> WorkerConfig:
     return WorkerConfig(
         kafka=kafka,
@@ -193,7 +201,11 @@ async def test_a_worker_ends_though_kafka_has_gone(
             assert await worker._shard(place) is not None
     finally:
         await broker.stop()
+    message = Input(1, 0, 0, b"", codec.encode(Heartbeat(venue="kraken", time_us=1)))
+    event = Event()
+    opened[0].apply(message, event)
     await opened[0].out.send([(CANDLES, None, b"{}")])
     async with asyncio.timeout(10):
         await worker.app.on_before_shutdown.send()
     assert "not all was made durable" in caplog.text
+    assert not event.is_acked

@@ -15,6 +15,7 @@ from chaintide.api.state.view import LogRecord
 from chaintide.streams import codec, topics
 from chaintide.streams.intervals import MINUTE_MS
 from chaintide.streams.probabilities import Prediction, Step
+from chaintide.streams.records import Market
 
 LAST = NOW_MS // MINUTE_MS - 1  # the candle that closed last
 KEYS = {"market": MARKET, "interval": "1m"}
@@ -107,7 +108,7 @@ def test_only_what_is_new_of_an_update_is_told():
 
 
 def test_an_update_says_when_it_expires_and_is_told_as_it_was_written():
-    said = [prediction(LAST), prediction(LAST, horizon=5, status="refreshed")]
+    said = [prediction(LAST, status="refreshed"), prediction(LAST, horizon=5, status="refreshed")]
     texts = [codec.encode(one) for one in said]
     [one] = Forecasts().on_predictions(zip(said, texts, strict=True), 0, NOW_MS)
     expires_ms = said[0].expires_at
@@ -139,6 +140,31 @@ def test_a_closed_candle_is_urgent_while_a_prediction_of_its_market_is_to_come()
     assert forecasts.urgent == 2, "nobody has predicted for long"
     forecasts.on_prediction(prediction(LAST + 1, status="refreshed"))
     assert forecasts.urgent == 2
+
+
+def test_a_horizon_that_is_not_predicted_any_more_does_not_matter():
+    forecasts = Forecasts()
+    forecasts.on_prediction(prediction(LAST - 9, horizon=48))
+    forecasts.on_prediction(prediction(LAST))
+    forecasts.on_candle(candle(LAST + 1))
+    assert forecasts.urgent == 3
+
+
+def test_of_a_chain_a_prediction_comes_once_a_candle_is_final():
+    forecasts, market = Forecasts(), Market("5151:0xa1/0x01")
+    forecasts.on_prediction(prediction(LAST, market=market))
+    forecasts.on_candle(candle(LAST + 1, market=market))
+    assert forecasts.urgent == 1
+    forecasts.on_candle(candle(LAST + 1, market=market, status="final"))
+    assert forecasts.urgent == 2
+
+
+def test_what_is_refreshed_as_a_candle_closes_replaces_what_was_issued():
+    said = [prediction(LAST), prediction(LAST, status="refreshed")]
+    pairs = [(one, codec.encode(one)) for one in said]
+    issued, refreshed = Forecasts().on_predictions(pairs, 0, NOW_MS)
+    assert (issued.key, refreshed.key) == ("1", "1")
+    assert issued.seq < refreshed.seq
 
 
 async def test_models_are_paged_and_chosen(api: Served):
