@@ -15,6 +15,7 @@ from faust.types import TP
 from chaintide.agents.book import LEVELS
 from chaintide.agents.crew import AnyShard, Crew, WorkerConfig
 from chaintide.agents.partition import Input
+from chaintide.streams.ending import ended_within
 from chaintide.streams.errors import FatalError
 
 GATHER_S = 0.002  # what comes together is sent together
@@ -183,13 +184,8 @@ class FaustWorker:
         for opening in openings:
             opening.cancel()
         await asyncio.gather(*openings, return_exceptions=True)
-        parting = asyncio.create_task(self._part(shards))
-        await asyncio.wait({parting}, timeout=PARTING_S)
-        if not parting.done():
-            parting.cancel()  # not awaited: what waits for Kafka may go on for minutes
+        if not await ended_within(self._part(shards), PARTING_S):
             logger.warning("not all was made durable in %.0f s; it will be read again", PARTING_S)
-        else:
-            parting.result()
 
     async def _part(self, shards: Iterable[AnyShard]) -> None:
         """Make everything durable and end what writes; without Kafka that takes for ever."""

@@ -9,6 +9,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 from mode.services import WaitResults
 
+from chaintide.streams.ending import ended_within
+
 FULL_S: Final = 0.005
 LAST_COMMIT_S: Final = 5.0
 MAX_TOGETHER_BYTES: Final = 65_536  # a few milliseconds of work
@@ -75,9 +77,7 @@ class PromptConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
 
     async def commit_and_end_transactions(self) -> None:
         """Commit, at the end, but do not wait for a Kafka that has gone: that has no end."""
-        committing = asyncio.create_task(super().commit_and_end_transactions())
-        await asyncio.wait({committing}, timeout=LAST_COMMIT_S)
-        committing.cancel()
+        await ended_within(super().commit_and_end_transactions(), LAST_COMMIT_S)
 
     def _new_offset(self, tp: TP) -> int | None:
         acked = self._acked[tp]

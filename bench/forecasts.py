@@ -76,9 +76,8 @@ class Rounds:
         self.within_s = within_s
         self.chance = random.Random(1)
         self.prices = dict.fromkeys(markets, 100.0)
-        self.first = (
-            time.time_ns() // 1_000_000 // MINUTE_MS - 20
-        )  # so that the first 20 end about now
+        # The first 20 end about now.
+        self.first = time.time_ns() // 1_000_000 // MINUTE_MS - 20
         self.sent_s: dict[tuple[str, int], float] = {}
         self.latencies_ms: list[float] = []
 

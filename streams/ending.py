@@ -1,6 +1,8 @@
 """Tasks that end when they are told to, whatever swallows the word."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
 def end_if_told() -> None:
@@ -13,3 +15,17 @@ def end_if_told() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def ended_within(doing: Coroutine[Any, Any, Any], seconds: float) -> bool:
+    """Wait for ``doing``, but no longer than that; return whether it has ended.
+
+    What it raises is raised. It is told to end then, but nobody waits until it does.
+    """
+    task = asyncio.create_task(doing)
+    await asyncio.wait({task}, timeout=seconds)
+    if not task.done():
+        task.cancel()
+        return False
+    task.result()
+    return True

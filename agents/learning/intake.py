@@ -83,11 +83,8 @@ def predictions(
         np.exp(issued.log_price), tick.bars.mid,
     )  # fmt: skip
     places = zip(*(column.tolist() for column in columns), prices, speeds, strict=True)
-    model, due_ms, fresh_ms = (
-        f"{interval}/{horizon}",
-        horizon * width,
-        width + min(width, PATIENCE_MS),
-    )
+    model, due_ms = f"{interval}/{horizon}", horizon * width
+    fresh_ms = width + min(width, PATIENCE_MS)
     records = []
     for row, close_ms, up, flat, down, sure, evidence, labels, price, mid, along, speed in places:
         market = learner.markets[row]
