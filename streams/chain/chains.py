@@ -54,12 +54,17 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Following:
-    """One chain, and what it takes to follow it; ``status`` says how that goes."""
+    """One chain, and what it takes to follow it; ``status`` says how that goes.
+
+    Whoever starts takes the chain over. One that stood by has only the epoch in which it saw the
+    chain free.
+    """
 
     config: ChainConfig
     around: Surroundings
     status: FeedStatus = field(init=False)
     _writer: str = field(default_factory=lambda: uuid.uuid4().hex, init=False)
+    _claim: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.status = FeedStatus(self.config.key, [])
@@ -115,7 +120,8 @@ class Following:
                 )
                 signing = asyncio.create_task(_sign(feed, book))
                 try:
-                    yield feed, Takeover(self.rules, publishing, self._writer, until)
+                    takeover = Takeover(self.rules, publishing, self._writer, until, self._claim)
+                    yield feed, takeover
                 finally:
                     signing.cancel()
                     await asyncio.gather(signing, return_exceptions=True)
@@ -184,6 +190,7 @@ class Following:
                 self.status.state = "standby"
                 await asyncio.sleep(STANDBY_S)
                 lease.on_look(await book.read(), now_ms=self.around.now_ms())
+        self._claim = lease.next_epoch
         self.status.state = "connecting"
 
 

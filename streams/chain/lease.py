@@ -39,6 +39,11 @@ class Lease:
         is_free = self._is_released or self._owner == self._writer
         return is_free or self._silent_ms >= SILENCE_MS
 
+    @property
+    def next_epoch(self) -> int:
+        """The epoch of whoever takes over from the owner that was seen."""
+        return self._epoch + 1
+
     def on_look(self, records: Iterable[BlockMessage], *, now_ms: int) -> None:
         """Take in what is new in the block log."""
         passed_ms = 0 if self._looked_ms is None else now_ms - self._looked_ms

@@ -17,7 +17,8 @@ class Takeover:
     another, or markets have to be rebuilt, everything that is not final, so that what is missing
     of them is final. Last comes what the old follower may have undone between the claim and that:
     what it does later has too low an epoch to count. Of histories nothing is wanted above block
-    ``until``.
+    ``until``. With a ``claim`` the chain is taken in that epoch or not at all: somebody else may
+    have taken it since it was seen to be free.
     """
 
     def __init__(
@@ -26,17 +27,20 @@ class Takeover:
         publishing: Publishing,
         writer: str,
         until: int | None = None,
+        claim: int | None = None,
     ) -> None:
         self._rules = rules
         self._publishing = publishing
         self._writer = writer
         self._until = until
+        self._claim = claim
         self._is_repaired = False
 
     def advance(self, log: BlockLog) -> Plan | None:
         """Return what is to be written next, None if the chain is ours."""
         if not self.has(log):
-            if self._is_repaired:
+            is_late = self._claim is not None and self._claim < log.next_epoch
+            if self._is_repaired or is_late:
                 raise ReplacedError(f"chain {self._rules.chain} has another follower")
             self._publishing.epoch = log.next_epoch
             rebuilt = {a: (blocks.first, blocks.last) for a, blocks in self._rebuilds(log).items()}

@@ -151,6 +151,33 @@ async def test_a_history_that_is_given_up_while_it_takes_over_leaves_nobody_wait
 
 
 @pytest.mark.timeout(240)
+async def test_a_history_is_not_taken_away_by_one_that_saw_the_chain_free_before(
+    kafka, tmp_path, monkeypatch
+):
+    """It is slow to begin, so that the second history has begun when it does."""
+    monkeypatch.setattr(lease, "SILENCE_MS", NEVER_MS)
+    monkeypatch.setattr(streams_chains, "STANDBY_S", 0.01)
+    begin = streams_chains.Following._run_once
+
+    async def begin_late(following: streams_chains.Following) -> None:
+        await asyncio.sleep(1)
+        await begin(following)
+
+    monkeypatch.setattr(streams_chains.Following, "_run_once", begin_late)
+    chain = grown(30, 25)
+    async with MockNode(chain, chain_id=85) as node:
+        settings = settings_of(kafka, tmp_path, node, "in-turn")
+        async with followed([config(node, "in-turn", MADE, SWAPS)], kafka, tmp_path):
+            await check(kafka, chain, "85")
+            wanted = chains.History(address=AMM, chain="85", first=None, last=None)
+            now_ms = around(kafka, tmp_path).now_ms
+            for _ in range(2):
+                await chains.sync(settings, wanted, Console(quiet=True), now_ms)
+            chain.grow(5)
+            await check(kafka, chain, "85")
+
+
+@pytest.mark.timeout(240)
 async def test_an_owner_with_nothing_to_write_says_that_it_is_there(kafka, tmp_path, monkeypatch):
     monkeypatch.setattr(streams_chains, "SIGN_S", 0.2)
     monkeypatch.setattr(lease, "SILENCE_MS", NEVER_MS)

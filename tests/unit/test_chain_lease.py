@@ -70,6 +70,10 @@ def test_an_owner_whose_claim_is_gone_from_the_log_gives_signs_all_the_same():
     assert lease.is_over
 
 
+def test_whoever_saw_the_chain_free_may_claim_the_epoch_after_the_highest():
+    assert seen(owner(1), owner(4, "b"), Alive(chain="local", epoch=1)).next_epoch == 5
+
+
 def test_a_summary_tells_who_has_the_chain():
     log = BlockLog()
     log.on_record(owner(2, "me"))

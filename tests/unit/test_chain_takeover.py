@@ -10,7 +10,7 @@ from chaintide.streams.chain.publishing import Plan, Publishing
 from chaintide.streams.chain.records import Alive, BlockEnd, Owner, Summary
 from chaintide.streams.chain.takeover import Takeover
 from chaintide.streams.chain.watch import Named, Watch
-from chaintide.streams.errors import FatalError
+from chaintide.streams.errors import FatalError, ReplacedError
 from chaintide.streams.partitions import partition_of
 from chaintide.streams.records import Final, Undo
 from chaintide.streams.topics import BLOCKS, TRADES
@@ -90,10 +90,15 @@ def test_the_first_to_claim_an_epoch_has_it():
     assert not log.is_owned_by(1, "b")
 
 
-def take_over(log: BlockLog, writer: str = "new", between: dict[int, list[Any]] | None = None):
+def take_over(
+    log: BlockLog,
+    writer: str = "new",
+    between: dict[int, list[Any]] | None = None,
+    claim: int | None = None,
+):
     """Run a takeover to its end; ``between`` is what others write after plan n."""
     publishing = Publishing(new_watch(), new_pools(), 3)
-    takeover = Takeover(RULES, publishing, writer)
+    takeover = Takeover(RULES, publishing, writer, claim=claim)
     plans: list[Plan] = []
     while (plan := takeover.advance(log)) is not None:
         for record in (between or {}).get(-1 - len(plans), []):
@@ -138,6 +143,21 @@ def test_of_two_that_claim_the_same_epoch_the_second_claims_the_next():
     _, publishing, plans = take_over(BlockLog(), between={-1: [owner(1, "other")]})
     assert publishing.epoch == 2
     assert len(plans) == 3
+
+
+def test_a_chain_that_was_seen_free_is_taken_in_the_epoch_after_that():
+    assert take_over(log_of(*BEGUN, end(1)), claim=2)[1].epoch == 2
+
+
+@pytest.mark.parametrize("moment", [-2, -1])
+def test_a_chain_that_was_seen_free_is_left_to_whoever_was_faster(moment):
+    """The other claims it before this one has read the log, or before its own claim is written."""
+    log, others = log_of(*BEGUN, end(1)), [owner(2, "other")]
+    if moment == -2:
+        log.on_record(others.pop())
+    with pytest.raises(ReplacedError, match="another follower"):
+        take_over(log, between={-1: others}, claim=2)
+    assert log.is_owned_by(2, "other")
 
 
 def test_a_claim_that_comes_later_ends_the_takeover():
