@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chaintide.api.settings import Settings
+from chaintide.api.sockets.garbage import seldom
 from chaintide.sinks.forecast_store import Store
 from chaintide.sinks.sqlite import FILE_NAME, SqliteStore
 from chaintide.streams.admin import ensure_topics
@@ -94,7 +95,8 @@ def work(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms
     from chaintide.agents.crews import CANDLE_CREW  # noqa: PLC0415
 
     config = _worker_config(settings, kafka_config, (WORKERS_GROUP, instance), now_ms=now_ms)
-    run_worker(config, CANDLE_CREW)
+    with seldom():
+        run_worker(config, CANDLE_CREW)
 
 
 def forecast(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
@@ -106,7 +108,8 @@ def forecast(settings: Settings, kafka_config: KafkaConfig, instance: str, *, no
 
     config = _worker_config(settings, kafka_config, (FORECASTS_GROUP, instance), now_ms=now_ms)
     plan = Plan(settings.forecast_interval_names, settings.horizon_counts)
-    run_worker(config, forecast_crew(plan))
+    with seldom():
+        run_worker(config, forecast_crew(plan))
 
 
 def detect(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
@@ -116,7 +119,8 @@ def detect(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_
     from chaintide.agents.crews import anomaly_crew  # noqa: PLC0415
 
     config = _worker_config(settings, kafka_config, (ANOMALIES_GROUP, instance), now_ms=now_ms)
-    run_worker(config, anomaly_crew(settings.anomaly_budget))
+    with seldom():
+        run_worker(config, anomaly_crew(settings.anomaly_budget))
 
 
 def _worker_config(

@@ -27,7 +27,9 @@ QUIET_S = 2.0  # after candles closed nothing else should keep the next predicti
 class ForecastShard:
     """Says at once what it predicts, and every half minute makes durable what it has learned.
 
-    The order then: predictions and scores delivered, state delivered, ``ack``.
+    That waits until no candle has closed for a while, or after a minute and a half until all that
+    came is learned: it takes a tenth of a second, and predictions go first. The order then:
+    predictions and scores delivered, state delivered, ``ack``.
     """
 
     def __init__(self, partition: int, logic: ForecastsLogic, producer: AIOKafkaProducer) -> None:
@@ -37,6 +39,7 @@ class ForecastShard:
         self._unacked: list[Ackable] = []
         self._letters: list[Outgoing] = []
         self._waiting = 0
+        self._all_learned = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._sending = asyncio.Lock()
         self._saved_s = self._learned_s = asyncio.get_running_loop().time()
@@ -67,6 +70,7 @@ class ForecastShard:
             self._letters.append((DEAD_LETTERS, letter.key.encode(), codec.encode(letter)))
         self._unacked.append(event)
         self._waiting += 1
+        self._all_learned.clear()
 
     async def emit(self, levels: range) -> None:  # noqa: ARG002  intervals are emitted together
         """Learn from what came and send what is predicted."""
@@ -86,7 +90,7 @@ class ForecastShard:
                 return
             while scores := self._scores(SCORES_AT_ONCE):
                 await self.out.send(scores)
-                await asyncio.sleep(0)  # each takes a tenth of a millisecond
+                await self._gives_way()
             async with self._sending:
                 # Taken in one step: inputs applied while sending belong to the next snapshot.
                 results = self._predictions() + self._scores(SCORES_AT_ONCE)
@@ -101,18 +105,29 @@ class ForecastShard:
     async def release(self) -> None:
         """Make everything durable now, as the partition is given up."""
         self._is_leaving = True
+        self._all_learned.set()
         await self.flush()
+
+    @property
+    def _is_forced(self) -> bool:
+        return self._is_leaving or len(self._unacked) >= MAX_UNACKED
+
+    async def _gives_way(self) -> None:
+        """Let what came be learned; each score takes a tenth of a millisecond."""
+        await asyncio.sleep(0)
+        if not self._is_forced:
+            await self._all_learned.wait()
 
     def _is_due(self) -> bool:
         now_s = asyncio.get_running_loop().time()
-        is_forced = self._is_leaving or len(self._unacked) >= MAX_UNACKED
-        if is_forced or now_s - self._saved_s >= LATEST_S:
+        if self._is_forced or (not self._waiting and now_s - self._saved_s >= LATEST_S):
             return True
         is_quiet = now_s - self._learned_s >= QUIET_S
         return is_quiet and now_s - self._saved_s >= SNAPSHOT_EVERY_S
 
     def _predictions(self) -> list[Outgoing]:
         self._waiting = 0
+        self._all_learned.set()
         letters, self._letters = self._letters, []
         batches = self.logic.drain()
         if self.logic.learned != self._learned:
