@@ -15,7 +15,7 @@ from chaintide.streams.broker import EmbeddedBroker
 from chaintide.streams.kafka import KafkaConfig
 
 if TYPE_CHECKING:
-    from chaintide.agents.crew import WorkerConfig
+    from chaintide.agents.crew import Crew, WorkerConfig
 
 WORKERS_GROUP = "chaintide-candles"
 SINKS_GROUP = "chaintide-sink"
@@ -91,36 +91,37 @@ def work(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms
     """Run one worker until it is told to stop; raise ``SystemExit`` with its status."""
     asyncio.run(ensure_topics(kafka_config, settings.partitions))
     # Half a second that no other role has to wait for.
-    from chaintide.agents.app import run_worker  # noqa: PLC0415
     from chaintide.agents.crews import CANDLE_CREW  # noqa: PLC0415
 
     config = _worker_config(settings, kafka_config, (WORKERS_GROUP, instance), now_ms=now_ms)
-    with seldom():
-        run_worker(config, CANDLE_CREW)
+    _run(config, CANDLE_CREW)
 
 
 def forecast(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
     """Run one forecaster until it is told to stop; raise ``SystemExit`` with its status."""
     asyncio.run(ensure_topics(kafka_config, settings.partitions))
-    from chaintide.agents.app import run_worker  # noqa: PLC0415
     from chaintide.agents.crews import forecast_crew  # noqa: PLC0415
     from chaintide.agents.forecasts.changelog import Plan  # noqa: PLC0415
 
     config = _worker_config(settings, kafka_config, (FORECASTS_GROUP, instance), now_ms=now_ms)
     plan = Plan(settings.forecast_interval_names, settings.horizon_counts)
-    with seldom():
-        run_worker(config, forecast_crew(plan))
+    _run(config, forecast_crew(plan))
 
 
 def detect(settings: Settings, kafka_config: KafkaConfig, instance: str, *, now_ms: int) -> None:
     """Run one detector until it is told to stop; raise ``SystemExit`` with its status."""
     asyncio.run(ensure_topics(kafka_config, settings.partitions))
-    from chaintide.agents.app import run_worker  # noqa: PLC0415
     from chaintide.agents.crews import anomaly_crew  # noqa: PLC0415
 
     config = _worker_config(settings, kafka_config, (ANOMALIES_GROUP, instance), now_ms=now_ms)
+    _run(config, anomaly_crew(settings.anomaly_budget))
+
+
+def _run(config: "WorkerConfig", crew: "Crew") -> None:
+    from chaintide.agents.app import run_worker  # noqa: PLC0415
+
     with seldom():
-        run_worker(config, anomaly_crew(settings.anomaly_budget))
+        run_worker(config, crew)
 
 
 def _worker_config(

@@ -65,6 +65,12 @@ def settings_of(kafka: KafkaConfig, home: Path, node: MockNode, name: str) -> Se
     return Settings(kafka=kafka.bootstrap, partitions=PARTITIONS, chains=file)
 
 
+async def sync(settings: Settings, kafka: KafkaConfig, home: Path, key: str) -> None:
+    wanted = chains.History(address=AMM, chain=key, first=None, last=None)
+    now_ms = around(kafka, home).now_ms
+    await chains.sync(settings, wanted, Console(quiet=True), now_ms)
+
+
 @contextmanager
 def ingest_process(settings: Settings, name: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {
@@ -137,11 +143,7 @@ async def test_a_history_that_is_given_up_while_it_takes_over_leaves_nobody_wait
         settings = settings_of(kafka, tmp_path, node, "given-up")
         async with followed([config(node, "given-up", MADE, SWAPS)], kafka, tmp_path):
             await check(kafka, chain, "83")
-            wanted = chains.History(address=AMM, chain="83", first=None, last=None)
-            now_ms = around(kafka, tmp_path).now_ms
-            syncing = asyncio.create_task(
-                chains.sync(settings, wanted, Console(quiet=True), now_ms)
-            )
+            syncing = asyncio.create_task(sync(settings, kafka, tmp_path, "83"))
             await until_owned(kafka, "83", 2)
             syncing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -169,10 +171,8 @@ async def test_a_history_is_not_taken_away_by_one_that_saw_the_chain_free_before
         settings = settings_of(kafka, tmp_path, node, "in-turn")
         async with followed([config(node, "in-turn", MADE, SWAPS)], kafka, tmp_path):
             await check(kafka, chain, "85")
-            wanted = chains.History(address=AMM, chain="85", first=None, last=None)
-            now_ms = around(kafka, tmp_path).now_ms
             for _ in range(2):
-                await chains.sync(settings, wanted, Console(quiet=True), now_ms)
+                await sync(settings, kafka, tmp_path, "85")
             chain.grow(5)
             await check(kafka, chain, "85")
 

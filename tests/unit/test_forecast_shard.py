@@ -2,7 +2,7 @@
 
 import asyncio
 
-from candles import candle
+from candles import batch, candle
 from unit.test_shard import Kafka
 
 from chaintide.agents.forecasts.changelog import ForecastRecovery, Plan
@@ -10,8 +10,7 @@ from chaintide.agents.forecasts.partition import ForecastsLogic
 from chaintide.agents.forecasts.shard import LATEST_S, SCORES_AT_ONCE, ForecastShard
 from chaintide.agents.partition import Input
 from chaintide.streams import codec
-from chaintide.streams.intervals import MINUTE_MS
-from chaintide.streams.records import CandleBatch, Market
+from chaintide.streams.records import Market
 from chaintide.streams.topics import PROBABILITIES, PROBABILITY_STATE, SCORES
 
 MARKETS = [Market(f"kraken:M{n}-USD") for n in range(2 * SCORES_AT_ONCE)]
@@ -23,9 +22,8 @@ def closes(kafka: Kafka, shard: ForecastShard, minute: int) -> None:
         prices = dict.fromkeys(("open", "high", "low", "close", "vwap"), f"{100 + minute % 3}")
         offset = minute * len(MARKETS) + place
         closed = candle(minute, market=market, volume="1", **prices)
-        batch = CandleBatch(market=market, generation=1, offset=offset, candles=[closed])
-        now_ms = (minute + 1) * MINUTE_MS
-        shard.apply(Input(3, offset, now_ms, market.encode(), codec.encode(batch)), kafka)
+        value = codec.encode(batch(closed, offset=offset))
+        shard.apply(Input(3, offset, closed.close_time_ms, market.encode(), value), kafka)
 
 
 async def late(kafka: Kafka, minutes: int = 3) -> ForecastShard:
