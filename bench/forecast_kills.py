@@ -31,7 +31,8 @@ from chaintide.streams.topics import CANDLES, PROBABILITIES, SCORES
 
 MARKETS = [Market(f"bench:M{n}-USD") for n in range(3)]
 HORIZONS = (1, 5)
-KILLS, MINUTES = 50, 3_000  # 9,000 candles: a snapshot is forced after 5,000
+KILLS, MINUTES = 50, 3_000
+ORDERLY = 5  # before every fifth kill one ends in order, so that there is a snapshot to go on from
 _batches = msgspec.json.Decoder(PredictionBatch)
 _scores = msgspec.json.Decoder(ModelScore)
 
@@ -103,11 +104,15 @@ async def replay(on: Cluster, reader: Reader, inputs: list[bytes], kills: int) -
                 await producer.flush()
                 if first + step >= len(inputs):
                     break
-                reached = len(HORIZONS) * (first + chance.randrange(step))
-                await reader.until(lambda enough=reached: len(reader.said) >= enough)
-                process.send_signal(signal.SIGKILL)
-                await asyncio.to_thread(process.wait)
-                process = start(on)
+                is_orderly = first // step % ORDERLY == 0
+                ends = [signal.SIGTERM, signal.SIGKILL] if is_orderly else [signal.SIGKILL]
+                moments = sorted(chance.randrange(step) for _ in ends)
+                for end, moment in zip(ends, moments, strict=True):
+                    reached = len(HORIZONS) * (first + moment)
+                    await reader.until(lambda enough=reached: len(reader.said) >= enough)
+                    process.send_signal(end)
+                    await asyncio.to_thread(process.wait)
+                    process = start(on)
         await reader.until(lambda: len(reader.said) >= len(HORIZONS) * len(inputs))
         process.send_signal(signal.SIGTERM)  # it says how good it was when it ends
         await asyncio.to_thread(process.wait, 60)
